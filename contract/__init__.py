@@ -1,0 +1,1 @@
+"""What every step and every device agrees on: tensors, models, golden vectors, versions on disk, errors."""
