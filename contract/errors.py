@@ -4,7 +4,7 @@
 
     ShowdownError               UNKNOWN              the root: what `showdown` prints as one line
     * UsageError                INVALID_ARGUMENT     asked for something that is not there (a model, a converter)
-    * SpecError                 INVALID_ARGUMENT     a tensor or a spec does not fit: wanted and given name, shape, dtype
+    * SpecError                 INVALID_ARGUMENT     a tensor or a spec does not fit: wanted and given dtype, shape
     * ManifestError             DATA_LOSS            a manifest or a file under it is damaged: file, key, reason
     * StorageError              RESOURCE_EXHAUSTED   the disk is full or cannot be written
     * RuntimeRefusedError       UNIMPLEMENTED        a runtime does not take this file
@@ -102,7 +102,7 @@ class ConversionError(ShowdownError):
 
 
 class ParityError(ConversionError):
-    """Two sides of a hop differ by more than the tolerance; the message has hop, worst input, both values, tolerance."""
+    """Two sides of a hop differ by more than the tolerance: hop, worst input, both values, tolerance."""
 
 
 class StageError(ShowdownError):

@@ -1,0 +1,1 @@
+"""The `showdown` command: one thin function a verb."""

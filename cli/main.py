@@ -1,0 +1,124 @@
+"""Parses the command line, runs a verb, and turns errors into one line and an exit status."""
+
+import argparse
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from contract.errors import ShowdownError, StageError, UsageError
+from contract.files import storage_errors
+
+__all__ = ["FAILED", "INTERRUPTED", "OK", "TERMINATED", "USAGE", "main", "parser"]
+
+OK, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+_VERBS = {
+    "export": "cli.export:export",
+    "verify": "cli.export:verify",
+    "clean": "cli.clean:clean",
+    "completion": "cli.completion:completion",
+}
+
+_EPILOG = """\
+start here:
+  showdown export                 train the OR network and build every file, proven equal at each hop
+  showdown export --seed 7        the same from other starting weights: the next version
+  showdown verify                 prove the parity of every hop anew, and that no published file has changed
+  showdown VERB --help            what a verb does, and its options
+
+exit status: 0 done, 1 failed, 2 asked for something that is not there, 130 interrupted, 143 terminated
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; ``verb`` in what it parses names the function to call."""
+    top = argparse.ArgumentParser(
+        prog="showdown",
+        description="From a trained network to TensorFlow Serving and TFLite, proven equal at every hop.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--build-dir", type=Path, default=_ROOT / "build", metavar="DIR", help="default: build/")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument(
+        "model", nargs="?", default="or_gate", metavar="MODEL", help="a folder in models/; default: or_gate"
+    )
+    model.add_argument("--json", action="store_true", help="print the report as JSON; progress goes to standard error")
+
+    export = verbs.add_parser(
+        "export",
+        parents=[model, common],
+        help="run the chain: train, convert, verify, publish",
+        description="Trains a model's networks, converts them, verifies every hop, and publishes SavedModels to "
+        "build/serving/ and TFLite files to build/tflite/. What did not change is not made again.",
+    )
+    export.add_argument("--seed", type=int, default=0, help="of the starting weights; default: 0")
+    export.add_argument("--exporter", default="dynamo", metavar="NAME", help="dynamo (default) or torchscript")
+    export.add_argument("--opset", type=int, metavar="N", help="ONNX opset, 18 or newer; default: the exporter's")
+    export.add_argument("--converter", default="onnx-tf", metavar="NAME", help="ONNX to TensorFlow; default: onnx-tf")
+    export.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N versions; default: keep all")
+
+    verbs.add_parser(
+        "verify",
+        parents=[model, common],
+        help="prove the parity of every hop anew",
+        description="Holds every published file against its manifest, and runs every verification of the last export "
+        "again, cached or not.",
+    )
+
+    clean = verbs.add_parser(
+        "clean",
+        parents=[common],
+        help="remove the cache and the logs",
+        description="Removes the cache and the logs. Published files stay.",
+    )
+    clean.add_argument("--all", action="store_true", help="remove the published files too")
+
+    completion = verbs.add_parser(
+        "completion",
+        parents=[common],
+        help="print a script for tab completion",
+        description='Prints a completion script. For bash: eval "$(showdown completion bash)"',
+    )
+    completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
+    module, _, function = _VERBS[options.verb].partition(":")
+    try:
+        with storage_errors(options.build_dir):
+            getattr(importlib.import_module(module), function)(options)
+    except KeyboardInterrupt:
+        print("showdown: interrupted; what was finished is kept, run the same command to go on", file=sys.stderr)
+        return INTERRUPTED
+    except ShowdownError as err:
+        if options.debug:
+            traceback.print_exc()
+        log = f" (log: {err.log})" if isinstance(err, StageError) and err.log else ""
+        print(f"showdown: error: {err}{log}", file=sys.stderr)
+        return USAGE if isinstance(err, UsageError) else FAILED
+    return OK
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # As an exception it passes through every `finally`: workers end, unfinished files go.
+    sys.exit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The end of an export: what was made, how equal it is, what each file answers, and what to try next."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["print_summary"]
+
+_PLAIN_WIDTH = 132
+"""Columns where there is no terminal to ask."""
+
+
+def print_summary(report: Mapping[str, Any], build: Path, seconds: float) -> None:
+    """Prints the report of an export."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PLAIN_WIDTH)
+    console.print()
+    console.print(_artifacts(report["rows"]))
+    for note in _notes(report["rows"]):
+        console.print(note, style="dim", highlight=False, soft_wrap=True)
+    if any(_answers(row) for row in report["rows"]):
+        console.print()
+        console.print(_truth_table(report["rows"]))
+    console.print(f"\nExported {report['model']} to {_short(build)}/ in {seconds:.1f} s. Next:", highlight=False)
+    for command, purpose in _next(report, build):
+        console.print(f"  {command:60} {purpose}", highlight=False, soft_wrap=True)
+
+
+def _artifacts(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(
+        title="Every step, and how far it is from the step before", title_justify="left", box=None, pad_edge=False
+    )
+    table.add_column("artifact", no_wrap=True)
+    table.add_column("bytes", justify="right")
+    table.add_column("max |diff|", justify="right", no_wrap=True)
+    table.add_column("verdict by runtime")
+    for row in rows:
+        largest = max(check.get("max_abs_diff", 0.0) for check in row["checks"])
+        table.add_row(
+            row["published"] or row["name"],
+            f"{row['size_bytes']:,}" if row["size_bytes"] is not None else "",
+            f"{largest:.1e}",
+            Text("; ").join(_verdicts(row["checks"])),
+        )
+    return table
+
+
+def _verdicts(checks: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """A part for each verdict, with the runtimes that gave it."""
+    runtimes: dict[str, list[str]] = {}
+    for check in checks:
+        runtimes.setdefault(check["verdict"], []).append(check["runtime"])
+    return [
+        Text(f"{verdict}: {', '.join(names)}", style="green" if verdict == "verified" else "yellow")
+        for verdict, names in runtimes.items()
+    ]
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The runtimes' versions, and why one of them did not take a file; each reason once."""
+    checks = [check for row in rows for check in row["checks"]]
+    versions = dict.fromkeys(f"{check['runtime']} {check['version']}" for check in checks if "version" in check)
+    reasons = dict.fromkeys(
+        f"{check['runtime']} {check['verdict']}: {check['reason']}" for check in checks if "reason" in check
+    )
+    return [f"Runtimes: {', '.join(versions)}", *reasons]
+
+
+def _answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the first runtime that took a published file gave for the labelled golden vectors."""
+    if row["published"]:
+        for check in row["checks"]:
+            if check["verdict"] == "verified":
+                return list(check["answers"])
+    return []
+
+
+def _truth_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    answered = [(row, answers) for row in rows if (answers := _answers(row))]
+    table = Table(title="What each exported file answers", title_justify="left", box=None, pad_edge=False)
+    table.add_column("artifact", no_wrap=True)
+    for answer in answered[0][1]:
+        table.add_column(f"{answer['vector']} → {answer['label']}", justify="right")
+    table.add_column("accuracy", justify="right")
+    for row, answers in answered:
+        right = sum(_predicted(answer) == answer["label"] for answer in answers)
+        table.add_row(
+            row["published"],
+            *(", ".join(f"{value:.4f}" for values in a["outputs"].values() for value in values) for a in answers),
+            f"{right} of {len(answers)}",
+        )
+    return table
+
+
+def _predicted(answer: Mapping[str, Any]) -> int:
+    """The class: whether a single score is over one half, else the position of the largest."""
+    scores = next(iter(answer["outputs"].values()))
+    return int(scores[0] > 0.5) if len(scores) == 1 else scores.index(max(scores))
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _next(report: Mapping[str, Any], build: Path) -> list[tuple[str, str]]:
+    published = [row["published"] for row in report["rows"] if row["published"]]
+    config = _short(build) / "serving" / "models.config"
+    tflite = [name for name in published if name.endswith(".tflite")]
+    return [
+        (f"tensorflow_model_server --rest_api_port=8501 --model_config_file={config}", "serve all of it"),
+        (f".venv/bin/showdown verify {report['model']}", "prove every hop again"),
+        (f"ls {_short(build)}/{Path(tflite[0]).parent}", "files for phones and boards, each with its manifest"),
+    ]

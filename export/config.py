@@ -1,0 +1,58 @@
+"""What an export can be asked for. Standard library only."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from contract.errors import UsageError
+
+__all__ = ["CONVERTERS", "EXPORTERS", "ExportConfig"]
+
+CONVERTERS = ("onnx-tf",)
+EXPORTERS = ("dynamo", "torchscript")
+_LEAST_OPSET = 18
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """Effective configuration of an export, repeated in each manifest.
+
+    Attributes:
+        seed: of the starting weights.
+        exporter: which of torch's ONNX exporters, ``dynamo`` or ``torchscript``.
+        opset: ONNX opset, 18 or newer; None for the exporter's default.
+        converter: which converter brings ONNX to TensorFlow.
+    """
+
+    seed: int = 0
+    exporter: str = "dynamo"
+    opset: int | None = None
+    converter: str = "onnx-tf"
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"the seed is {self.seed}; it has to be 0 or more")
+        if self.exporter not in EXPORTERS:
+            raise UsageError(f"no exporter {self.exporter!r}; there are: {', '.join(EXPORTERS)}")
+        if self.converter not in CONVERTERS:
+            raise UsageError(f"no converter {self.converter!r}; there are: {', '.join(CONVERTERS)}")
+        if self.opset is not None and self.opset < _LEAST_OPSET:
+            raise UsageError(
+                f"opset {self.opset} is too old; {_LEAST_OPSET} is the oldest that torch's exporter writes"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object that `from_dict` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            UsageError: a key is unknown, or a value is not possible.
+        """
+        unknown = set(values) - {entry.name for entry in fields(cls)}
+        if unknown:
+            raise UsageError(f"unknown settings: {sorted(unknown)}")
+        return cls(**values)

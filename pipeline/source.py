@@ -1,0 +1,58 @@
+"""Which of our source files a stage's result depends on."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+__all__ = ["ROOT", "libraries_digest", "source_digest"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@cache
+def libraries_digest() -> str:
+    """SHA-256 of the lock file: which version of which library is installed."""
+    return hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest()
+
+
+@cache
+def source_digest(*modules: str) -> str:
+    """SHA-256 over the source of these modules and of every module of ours that they import, however deep."""
+    seen: set[Path] = set()
+    pending = [file for module in modules for file in _files(module)]
+    while pending:
+        file = pending.pop()
+        if file not in seen:
+            seen.add(file)
+            pending += (found for module in _imports(file) for found in _files(module))
+    digest = hashlib.sha256()
+    for file in sorted(seen):
+        digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@cache
+def _files(module: str) -> tuple[Path, ...]:
+    """The file of a module of ours and of the packages around it, whose ``__init__`` runs at import; else nothing."""
+    *packages, last = module.split(".")
+    folder = ROOT
+    found = []
+    for package in packages:
+        folder /= package
+        found.append(folder / "__init__.py")
+    found += [folder / last / "__init__.py", folder / f"{last}.py"]
+    return tuple(file for file in found if file.is_file())
+
+
+@cache
+def _imports(file: Path) -> tuple[str, ...]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
+        if isinstance(node, ast.Import):
+            names += (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from package import name`: the name may be a module or something inside one.
+            names += (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+    return tuple(names)

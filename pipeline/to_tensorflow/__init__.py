@@ -1,0 +1,1 @@
+"""ONNX to TensorFlow: a stage over converters that can be chosen."""

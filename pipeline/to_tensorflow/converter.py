@@ -1,0 +1,30 @@
+"""What a converter is, and which there are."""
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+import onnx
+
+__all__ = ["CONVERTERS", "Converter", "load_converter"]
+
+
+class Converter(Protocol):
+    """Turns an ONNX model into a SavedModel."""
+
+    def __call__(self, model: onnx.ModelProto, folder: Path) -> None:
+        """Writes a SavedModel with the signature ``serving_default``; names and dynamic axes are the ONNX model's.
+
+        Raises:
+            ConversionError: the model cannot be converted; says what stands in the way.
+        """
+
+
+CONVERTERS = {"onnx-tf": "pipeline.to_tensorflow.with_onnx_tf"}
+"""Module of each converter by the name it is chosen by; the module has the function ``convert``."""
+
+
+def load_converter(name: str) -> Converter:
+    """The converter of that name; KeyError if there is none."""
+    converter: Converter = importlib.import_module(CONVERTERS[name]).convert
+    return converter

@@ -1,0 +1,18 @@
+"""The stage that turns the ONNX file into a SavedModel."""
+
+from pathlib import Path
+
+import onnx
+
+from pipeline.to_tensorflow.converter import load_converter
+
+__all__ = ["convert"]
+
+
+def convert(*, out: Path, model_onnx: Path, converter: str) -> None:
+    """Writes ``saved_model/`` by the converter of that name.
+
+    Raises:
+        ConversionError: the converter cannot convert the file.
+    """
+    load_converter(converter)(onnx.load(model_onnx), out / "saved_model")
