@@ -67,13 +67,17 @@ def publish_tflite(
     build: Path,
     tflite: Path,
     recipe: Path,
+    tensors: Path,
     model: str,
     servable: str,
     config: Mapping[str, Any],
     **history: Path,
 ) -> Result:
     """Publishes ``tflite/<servable>.<recipe>.tflite`` and its manifest beside it; see `publish_saved_model`."""
-    details = {"recipe": json.loads(recipe.read_text(encoding="utf-8"))}
+    details = {
+        "recipe": json.loads(recipe.read_text(encoding="utf-8")),
+        **json.loads(tensors.read_text(encoding="utf-8")),
+    }
     target = build / "tflite" / f"{servable}.{details['recipe']['name']}.tflite"
     files = {target.name: FileRecord(size_bytes=tflite.stat().st_size, sha256=sha256(tflite))}
     manifest = _manifest(Format.TFLITE, model, servable, config, files, details, history)

@@ -280,6 +280,7 @@ def publish_tflite(plan: Plan, network: str, recipe: Recipe) -> Stage:
         inputs={
             "tflite": f"{made}/model.tflite",
             "recipe": f"{made}/recipe.json",
+            "tensors": f"verify.tflite.{recipe.name}.{network}/tensors.json",
             **_history(plan, network, [*plan.hops(network), f"verify.tflite.{recipe.name}.{network}"]),
         },
         params={**plan.model, "servable": plan.servable(network), "config": plan.config.to_dict()},

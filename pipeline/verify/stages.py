@@ -58,7 +58,8 @@ def verify_file(
     """Runs a file on each runtime and holds its outputs against those of the step before.
 
     Args:
-        out: gets ``parity.json``, and ``outputs.npz`` with the answers of the first runtime that took the file.
+        out: gets ``parity.json``; and of the first runtime that took the file ``outputs.npz``, its answers, and
+            ``tensors.json``, the tensors at the border with their scales and zero points.
         model: the model's name.
         hop: names the hop and its tolerance in the spec; ``tflite.<recipe>`` for TFLite.
         golden: the golden vectors.
@@ -89,15 +90,38 @@ def verify_file(
         with session:
             _check_border(spec, session, f"{hop} in {runtime}")
             outputs = {probe.name: run_real(session, probe.inputs) for probe in probes}
+            border = _border(spec, session)
         parity = check_parity(f"{hop} in {runtime}", probes, before, outputs, tolerance)
         check = _verified(runtime, parity, tolerance, vectors, outputs)
         checks.append({**check, "version": runtimes.version(runtime)})
-        answers = answers or outputs
+        if not answers:
+            answers = outputs
+            write_json(out / "tensors.json", border)
     if not answers:
         raise ParityError(f"{hop}: no runtime here took the file: {[check['reason'] for check in checks]}")
     write_tensors(out / "outputs.npz", answers)
     write_json(out / "parity.json", {"hop": hop, "checks": checks})
     return {"note": _note(checks)}
+
+
+def _border(spec: ModelSpec, session: Session) -> dict[str, Any]:
+    """The spec's tensors as the file has them: its dtype, its fixed sizes, its scales and zero points."""
+    return {
+        "inputs": [_described(tensor, session.inputs, session) for tensor in spec.inputs],
+        "outputs": [_described(tensor, session.outputs, session) for tensor in spec.outputs],
+    }
+
+
+def _described(tensor: TensorSpec, given: tuple[TensorSpec, ...], session: Session) -> dict[str, Any]:
+    found = next(other for other in given if other.name == tensor.name)
+    shape = [wanted if isinstance(size, str) else size for wanted, size in zip(tensor.shape, found.shape, strict=True)]
+    scale = session.quantization.get(tensor.name)
+    return {
+        **tensor.to_dict(),
+        "dtype": found.dtype,
+        "shape": shape,
+        "quantization": {"scale": scale.scale, "zero_point": scale.zero_point} if scale else None,
+    }
 
 
 def _refused(spec: ModelSpec, runtime: str, hop: str, err: RuntimeRefusedError) -> dict[str, Any]:
