@@ -48,8 +48,9 @@ class Progress:
         self.steps: dict[str, _Step] = {}
         self._output = output
         for stage in stages:
-            step = self.steps.setdefault(stage.title, _Step(stage.title, stage.worker or "showdown"))
+            step = self.steps.pop(stage.title, None) or _Step(stage.title, stage.worker or "showdown")
             step.stages.add(stage.name)
+            self.steps[stage.title] = step  # stands where its last stage does
 
     def planned(self, stages: Sequence[Stage]) -> None:
         """See `pipeline.engine.Observer`."""

@@ -27,8 +27,8 @@ def print_summary(report: Mapping[str, Any], build: Path, seconds: float) -> Non
         console.print()
         console.print(_truth_table(report["rows"]))
     console.print(f"\nExported {report['model']} to {_short(build)}/ in {seconds:.1f} s. Next:", highlight=False)
-    for command, purpose in _next(report, build):
-        console.print(f"  {command:60} {purpose}", highlight=False, soft_wrap=True)
+    for purpose, command in _next(report, build).items():
+        console.print(f"  {purpose:28} {command}", highlight=False, soft_wrap=True)
 
 
 def _artifacts(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -107,12 +107,10 @@ def _short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _next(report: Mapping[str, Any], build: Path) -> list[tuple[str, str]]:
-    published = [row["published"] for row in report["rows"] if row["published"]]
-    config = _short(build) / "serving" / "models.config"
-    tflite = [name for name in published if name.endswith(".tflite")]
-    return [
-        (f"tensorflow_model_server --rest_api_port=8501 --model_config_file={config}", "serve all of it"),
-        (f".venv/bin/showdown verify {report['model']}", "prove every hop again"),
-        (f"ls {_short(build)}/{Path(tflite[0]).parent}", "files for phones and boards, each with its manifest"),
-    ]
+def _next(report: Mapping[str, Any], build: Path) -> dict[str, str]:
+    return {
+        "serve all of it": f"tensorflow_model_server --rest_api_port=8501 --model_config_file="
+        f"{build.resolve()}/serving/models.config",
+        "look at the TFLite files": f"ls {_short(build)}/tflite",
+        "prove every hop again": f".venv/bin/showdown verify {report['model']}",
+    }
