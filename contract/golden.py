@@ -1,7 +1,6 @@
 """Golden vectors: inputs and the outputs that every file on every runtime has to give. Specified in docs/formats.md."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,14 @@ class Golden:
 
 
 def write_golden(path: Path, golden: Golden) -> None:
-    """Writes the vectors as JSON; a float is written with all digits that its dtype needs to be read back exactly."""
+    """Writes the vectors as JSON; a float is written with all digits that its dtype needs to be read back exactly.
+
+    Raises:
+        SpecError: a value is NaN or infinite.
+    """
+    for vector in golden.vectors:
+        for name, value in (*vector.inputs.items(), *vector.outputs.items()):
+            _check_finite(value, name, f"{path}: vector {vector.name}")
     write_json(
         path,
         {
@@ -81,8 +87,7 @@ def read_golden(path: Path) -> Golden:
         version = fields.pop("golden_version")
         if version != GOLDEN_VERSION:
             raise SpecError(f"{path}: golden_version is {version!r}, this program reads {GOLDEN_VERSION}")
-        inputs = tuple(map(TensorSpec.from_dict, fields.pop("inputs")))
-        outputs = tuple(map(TensorSpec.from_dict, fields.pop("outputs")))
+        inputs, outputs = (_specs(fields.pop(key), path) for key in ("inputs", "outputs"))
         vectors = tuple(
             GoldenVector(
                 **{
@@ -98,6 +103,13 @@ def read_golden(path: Path) -> Golden:
         raise SpecError(f"{path}: not a file of golden vectors: {type(err).__name__}: {err}") from err
 
 
+def _specs(values: list[Any], path: Path) -> tuple[TensorSpec, ...]:
+    try:
+        return tuple(map(TensorSpec.from_dict, values))
+    except SpecError as err:
+        raise SpecError(f"{path}: {err}") from err
+
+
 def _tensors(values: Mapping[str, Any], specs: tuple[TensorSpec, ...], where: str) -> Tensors:
     if set(values) != {spec.name for spec in specs}:
         raise SpecError(f"{where}: has tensors {sorted(values)}, the file declares {[str(spec) for spec in specs]}")
@@ -107,6 +119,10 @@ def _tensors(values: Mapping[str, Any], specs: tuple[TensorSpec, ...], where: st
 def _tensor(value: Any, spec: TensorSpec, where: str) -> Array:
     array = np.array(value, dtype=spec.dtype)
     spec.check(array.dtype.name, array.shape, where=where)
-    if array.dtype.kind == "f" and not math.isfinite(float(np.sum(array))):
-        raise SpecError(f"{where}: {spec.name} holds NaN or infinity")
+    _check_finite(array, spec.name, where)
     return array
+
+
+def _check_finite(array: Array, name: str, where: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise SpecError(f"{where}: {name} holds NaN or infinity")

@@ -1,11 +1,13 @@
 """TFLite files, one a recipe, from the SavedModel that TF Serving gets."""
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.lite.python.convert import ConverterError
 
 from contract.errors import ConversionError
 from contract.files import write_json
@@ -37,14 +39,19 @@ def convert_tflite(*, out: Path, saved_model: Path, model: str, recipe: Mapping[
         converter.representative_dataset = lambda: _calibration(model)
     try:
         content = converter.convert()
-    except (tf.lite.python.convert_phase.ConverterError, ValueError, RuntimeError) as err:
-        first_line = str(err).strip().partition("\n")[0]
-        raise ConversionError(
-            f"TFLite cannot convert {saved_model.name} by recipe {chosen.name}: {first_line}"
-        ) from err
+    except (ConverterError, ValueError, RuntimeError) as err:
+        raise ConversionError(f"TFLite has no file by recipe {chosen.name} for this network: {_reason(err)}") from err
     (out / "model.tflite").write_bytes(content)
     write_json(out / "recipe.json", chosen.to_dict())
     return {"note": f"{len(content):,} bytes"}
+
+
+def _reason(err: Exception) -> str:
+    """The operators that are in the way, which the converter lists at the end of its report; else how it begins."""
+    operators = re.findall(r"^(?:Custom|Flex) ops: (.+)$", str(err), re.MULTILINE)
+    if operators:
+        return f"no built-in operator for {', '.join(operators)}"
+    return str(err).strip().partition("\n")[0]
 
 
 def _configure(converter: tf.lite.TFLiteConverter, recipe: Recipe) -> None:

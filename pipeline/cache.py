@@ -103,10 +103,11 @@ class Cache:
         folder = self._folder / stage.name / key
         try:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            files = {name: _File(**file) for name, file in record["files"].items()}
+            published = {name: _File(**file) for name, file in record["published"].items()}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            # Not there, cut short by a power failure, or of another form: made again.
             return None
-        files = {name: _File(**file) for name, file in record["files"].items()}
-        published = {name: _File(**file) for name, file in record["published"].items()}
         if not all(file.holds(folder / name) for name, file in files.items()):
             return None
         if not all(file.holds(self._build / name) for name, file in published.items()):
@@ -117,6 +118,10 @@ class Cache:
     def workspace(self, stage: Stage, key: str) -> Iterator[Path]:
         """An empty folder for a stage to fill; removed at the end unless `keep` has taken it."""
         folder = self._folder / stage.name / f".{key}.{os.getpid()}.partial"
+        if folder.exists():
+            shutil.rmtree(
+                folder
+            )  # of a killed run that had this process id: in a container it may be the same each time
         folder.mkdir(parents=True)
         try:
             yield folder

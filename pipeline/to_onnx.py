@@ -15,6 +15,7 @@ from contract.files import write_json
 from contract.model_spec import ModelSpec
 from models import load_spec
 from pipeline.stage import Result
+from runtimes.session import one_line
 
 __all__ = ["Exporter", "export_onnx"]
 
@@ -42,21 +43,30 @@ def export_onnx(*, out: Path, weights: Path, model: str, network: str, exporter:
         opset: the ONNX opset, or None for the exporter's default.
 
     Raises:
-        ConversionError: ONNX's checker or shape inference refuses what came out.
+        ConversionError: the exporter cannot export the network, not in this opset, or ONNX refuses what came out.
     """
     spec = load_spec(model)
     net = importlib.import_module(spec.network(network).module).build()
     net.load_state_dict(load_file(weights))
     net.eval()
-    graph = _EXPORTERS[Exporter(exporter)](net, spec, opset, out / "model.onnx")
+    try:
+        graph = _EXPORTERS[Exporter(exporter)](net, spec, opset, out / "model.onnx")
+    except RuntimeError as err:  # the root of torch.onnx.OnnxExporterError
+        first_line = str(err).strip().partition("\n")[0]
+        raise ConversionError(f"torch's {exporter} exporter cannot export network {network}: {first_line}") from err
     _remove_paths(graph)
     try:
         onnx.checker.check_model(graph, full_check=True)
         graph = infer_shapes(graph, check_type=True, strict_mode=True)
     except (onnx.checker.ValidationError, InferenceError) as err:
-        raise ConversionError(f"torch's {exporter} exporter made a file that ONNX refuses: {err}") from err
-    onnx.save(graph, out / "model.onnx")
+        raise ConversionError(f"torch's {exporter} exporter made a file that ONNX refuses: {one_line(err)}") from err
     used = next(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset not in (None, used):
+        # The dynamo exporter writes its own opset, without an error, where it cannot convert to the wanted one.
+        raise ConversionError(
+            f"asked for opset {opset}, torch's {exporter} exporter gave {used}; choose another --opset"
+        )
+    onnx.save(graph, out / "model.onnx")
     write_json(out / "onnx.json", {"opset": used, "ir_version": graph.ir_version, "exporter": exporter})
     return {"note": f"opset {used}"}
 

@@ -78,10 +78,10 @@ class Worker:
 
 def _environment() -> dict[str, str]:
     return {
+        "CUDA_VISIBLE_DEVICES": "-1",  # looking for a GPU costs seconds; who wants one says so by this variable
+        "TF_CPP_MIN_LOG_LEVEL": "1",
         **os.environ,
-        "CUDA_VISIBLE_DEVICES": "-1",  # looking for a GPU costs seconds; nothing here needs one
         "KERAS_BACKEND": "tensorflow",
         "PYTHONHASHSEED": "0",  # the order of sets decides bytes in some converters
         "PYTHONUNBUFFERED": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "1",
     }

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 from unittest import SkipTest
 
 import onnx
+from onnx.checker import ValidationError
 
 from contract.errors import ConversionError
 
@@ -27,10 +29,17 @@ def convert(model: onnx.ModelProto, folder: Path) -> None:
 
         try:
             prepare(model, device="CPU").export_graph(str(folder))
-        except (SkipTest, RuntimeError, ValueError, TypeError, KeyError) as err:
+        except (SkipTest, RuntimeError, ValueError, TypeError, KeyError, ValidationError, ConversionError) as err:
             # What onnx-tf raises for an operator, an opset or a shape that it does not know.
-            first_line = str(err).strip().partition("\n")[0]
-            raise ConversionError(f"onnx-tf cannot convert the file: {type(err).__name__}: {first_line}") from err
+            raise ConversionError(f"onnx-tf cannot convert the file: {_reason(err)}") from err
+
+
+def _reason(err: BaseException) -> str:
+    """One line; AutoGraph puts the stack of what it traced before an error's own words."""
+    text = str(err).strip()
+    if text.startswith("in user code:"):
+        return text.splitlines()[-1].strip()
+    return f"{type(err).__name__}: {text.partition(chr(10))[0]}"
 
 
 @contextmanager
@@ -42,7 +51,7 @@ def _absent_packages() -> Iterator[None]:
     """
     for package, attribute, name in _ABSENT:
         part = ModuleType(f"{package}.{attribute}")
-        setattr(part, name, _unavailable)
+        setattr(part, name, partial(_unavailable, f"{package}.{attribute}.{name}"))
         sys.modules[package] = ModuleType(package)
         setattr(sys.modules[package], attribute, part)
     try:
@@ -52,5 +61,5 @@ def _absent_packages() -> Iterator[None]:
             del sys.modules[package]
 
 
-def _unavailable(*args: object, **kwargs: object) -> NoReturn:
-    raise ConversionError("onnx-tf needs tensorflow-addons or tensorflow-probability for this operator; neither exists")
+def _unavailable(needed: str, *args: object, **kwargs: object) -> NoReturn:
+    raise ConversionError(f"onnx-tf needs {needed}, which no longer exists for this TensorFlow")

@@ -1,0 +1,40 @@
+"""What an import of the contract loads, each in a fresh process."""
+
+import importlib.util
+import pkgutil
+import sys
+
+import pytest
+
+import contract
+
+MODULES = [f"contract.{module.name}" for module in pkgutil.iter_modules(contract.__path__)]
+WITHOUT_NUMPY = ["contract.errors", "contract.files", "contract.model_spec", "contract.store", "contract.tensor_spec"]
+
+# What the environment itself loads at start does not count.
+LOADED = """
+import sys
+before = set(sys.modules)
+__import__(sys.argv[1])
+print(*{name.partition(".")[0] for name in set(sys.modules) - before})
+"""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_standard_library_and_numpy_only(python, module):
+    loaded = set(python(LOADED, module).split())
+    assert "contract" in loaded
+    # numpy's own compiled modules register under names of their own.
+    others = loaded - sys.stdlib_module_names - {"contract", "numpy"}
+    assert all(importlib.util.find_spec(name) is None for name in others), others
+
+
+@pytest.mark.parametrize("module", WITHOUT_NUMPY)
+def test_planning_needs_no_numpy(python, module):
+    assert "numpy" not in python(LOADED, module).split()
+
+
+def test_the_others_do_need_it(python):
+    """If this fails, a module more can be imported without numpy: name it above."""
+    for module in set(MODULES) - set(WITHOUT_NUMPY):
+        assert "numpy" in python(LOADED, module).split()

@@ -1,0 +1,145 @@
+"""onnx-tf on what torch's exporters write, and what stands in for two packages that it imports."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,  # TensorFlow and PyTorch
+    # onnx-tf 1.10.0 is not maintained: it asks onnx for what will be gone in a later one.
+    pytest.mark.filterwarnings(r"ignore:`mapping\.TENSOR_TYPE_TO_NP_TYPE` is now deprecated:DeprecationWarning"),
+]
+
+ROOT = Path(__file__).parents[3]
+STAND_INS = {
+    "tensorflow_addons": "seq2seq",
+    "tensorflow_probability": "distributions",
+}
+
+
+@pytest.fixture(scope="module")
+def onnx_files(tmp_path_factory):
+    program = """
+import sys
+from pathlib import Path
+from safetensors.numpy import save_file
+from models.or_gate.training import initial_weights
+from pipeline.to_onnx import export_onnx
+
+folder = Path(sys.argv[1])
+save_file(initial_weights(0), folder / "weights.safetensors")
+for exporter in ("dynamo", "torchscript"):
+    (folder / exporter).mkdir()
+    export_onnx(out=folder / exporter, weights=folder / "weights.safetensors", model="or_gate", network="pytorch",
+                exporter=exporter, opset=None)
+"""
+    folder = tmp_path_factory.mktemp("onnx")
+    subprocess.run([sys.executable, "-c", program, folder], cwd=ROOT, check=True, capture_output=True)
+    return folder
+
+
+def graph_of(operator: str, opset: int = 18, **attributes: object):
+    from onnx import TensorProto, helper
+
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+    scale = helper.make_tensor("scale", TensorProto.FLOAT, [4], [1.0] * 4)
+    inputs = ["x", "scale"] if operator == "LayerNormalization" else ["x"]
+    node = helper.make_node(operator, inputs, ["y"], name="the node", **attributes)
+    graph = helper.make_graph([node], "graph", [x], [y], [scale] if len(inputs) > 1 else [])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+@pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
+def test_names_and_the_dynamic_batch_of_each_exporter_are_kept(onnx_files, exporter, tmp_path):
+    import onnx
+    import tensorflow as tf
+
+    from pipeline.to_tensorflow.with_onnx_tf import convert
+
+    convert(onnx.load(onnx_files / exporter / "model.onnx"), tmp_path / "saved_model")
+    signature = tf.saved_model.load(tmp_path / "saved_model").signatures["serving_default"]
+    assert {name: spec.shape.as_list() for name, spec in signature.structured_input_signature[1].items()} == {
+        "x": [None, 2]
+    }
+    assert {name: spec.shape.as_list() for name, spec in signature.structured_outputs.items()} == {"y": [None, 1]}
+    assert [signature(x=tf.zeros((size, 2)))["y"].shape[0] for size in (1, 7)] == [1, 7]
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes"), [("Mish", {}), ("LayerNormalization", {}), ("Gelu", {"opset": 20})]
+)
+def test_an_operator_that_onnx_tf_does_not_know_is_named_in_one_line(operator, attributes, tmp_path):
+    from contract.errors import ConversionError
+    from pipeline.to_tensorflow.with_onnx_tf import convert
+
+    with pytest.raises(ConversionError) as caught:
+        convert(graph_of(operator, **attributes), tmp_path / "saved_model")
+    assert str(caught.value).startswith("onnx-tf cannot convert the file: ")
+    assert f"{operator} is not implemented" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("operator", "missing"), [("Hardmax", "tensorflow_addons.seq2seq.hardmax")])
+def test_an_operator_that_needs_an_absent_package_says_which(operator, missing, tmp_path):
+    from contract.errors import ConversionError
+    from pipeline.to_tensorflow.with_onnx_tf import convert
+
+    with pytest.raises(ConversionError) as caught:
+        convert(graph_of(operator), tmp_path / "saved_model")
+    assert f"onnx-tf needs {missing}, which no longer exists" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_onnx_itself_refuses_is_one_line(tmp_path):
+    from contract.errors import ConversionError
+    from pipeline.to_tensorflow.with_onnx_tf import convert
+
+    with pytest.raises(ConversionError, match="No Op registered for Nonsense") as caught:
+        convert(graph_of("Nonsense"), tmp_path / "saved_model")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_stand_ins_are_there_only_while_onnx_tf_runs(onnx_files, monkeypatch, tmp_path):
+    import onnx
+
+    from contract.errors import ConversionError
+    from pipeline.to_tensorflow.with_onnx_tf import _absent_packages, convert
+
+    with _absent_packages():
+        import onnx_tf.backend
+    assert not STAND_INS.keys() & sys.modules.keys()
+    seen = []
+
+    def prepare(model, device):
+        seen.append(STAND_INS.keys() & sys.modules.keys())
+        raise ValueError("stop")
+
+    monkeypatch.setattr(onnx_tf.backend, "prepare", prepare)
+    with pytest.raises(ConversionError, match="stop"):
+        convert(onnx.load(onnx_files / "dynamo" / "model.onnx"), tmp_path / "saved_model")
+    assert seen == [STAND_INS.keys()]
+    assert not STAND_INS.keys() & sys.modules.keys()
+
+
+@pytest.mark.parametrize("missing", STAND_INS)
+def test_onnx_tf_still_imports_the_absent_package(missing):
+    """Fails with an onnx-tf that does not: then its stand-in in with_onnx_tf.py goes, and this line of the test."""
+    [(given, part)] = [(package, part) for package, part in STAND_INS.items() if package != missing]
+    program = f"""
+import sys
+from types import ModuleType
+sys.modules["{given}"] = ModuleType("{given}")
+sys.modules["{given}"].{part} = sys.modules["{given}.{part}"] = ModuleType("{given}.{part}")
+sys.modules["{given}"].{part}.hardmax = sys.modules["{given}"].{part}.Bernoulli = None
+try:
+    import onnx_tf.backend
+except ModuleNotFoundError as err:
+    print(err.name)
+else:
+    print("nothing is missing")
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == missing
