@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ def storage_errors(where: Path) -> Iterator[None]:
     except OSError as err:
         if err.errno not in _STORAGE:
             raise
-        raise StorageError(f"cannot write {err.filename or where}: {_STORAGE[err.errno]}") from err
+        raise StorageError(f"cannot write {err.filename2 or err.filename or where}: {_STORAGE[err.errno]}") from err
 
 
 def sha256(path: Path) -> str:
@@ -56,10 +57,11 @@ def beside(target: Path) -> Iterator[Path]:
 
     The block writes a file or fills a folder at that path. What is at ``target`` stays until the rename, which
     replaces a file and refuses a folder that is not empty. Contents are on disk before the rename, so a crash leaves
-    either the old or the new. The name starts with a dot and is not a number: no server takes it for a version.
+    either the old or the new. The name starts with a dot and is not a number: no server takes it for a version. It is
+    different for each thread of each process.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.partial"
+    temporary = target.parent / f".{target.name}.{threading.get_native_id()}.partial"
     try:
         yield temporary
         for path in (temporary, *(temporary / name for name in tree_files(temporary))):

@@ -6,7 +6,7 @@ Standard library only: a server or a board reads manifests too.
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -87,7 +87,7 @@ class Manifest:
     def __post_init__(self) -> None:
         for name in self.files:
             parts = Path(name).parts
-            if not name or Path(name).is_absolute() or ".." in parts or "\\" in name or parts[0] == MANIFEST_NAME:
+            if not parts or parts[0] in ("/", MANIFEST_NAME) or ".." in parts or "\\" in name or "\0" in name:
                 raise ManifestError(f"file name {name!r} is not a path inside the artifact's folder")
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,9 +176,11 @@ def check_files(manifest: Manifest, folder: Path) -> None:
     """
     for name, record in manifest.files.items():
         path = folder / name
-        if not path.is_file():
-            raise ManifestError(f"{path}: is missing; `make export` publishes it again")
-        if path.stat().st_size != record.size_bytes or sha256(path) != record.sha256:
+        try:
+            is_same = path.stat().st_size == record.size_bytes and sha256(path) == record.sha256
+        except (FileNotFoundError, NotADirectoryError) as err:
+            raise ManifestError(f"{path}: is missing; `make export` publishes it again") from err
+        if not is_same:
             raise ManifestError(f"{path}: has changed since it was published; remove it and run `make export`")
 
 
@@ -198,7 +200,7 @@ def publish_version(base: Path, source: Path, manifest: Manifest) -> int:
 
     Args:
         base: folder of the servable; its children are version numbers.
-        source: folder to copy; what it holds is recorded in the manifest's ``files``.
+        source: folder that has the manifest's ``files``; nothing else of it is copied.
         manifest: written into the version's folder as ``manifest.json``.
 
     Returns:
@@ -211,7 +213,10 @@ def publish_version(base: Path, source: Path, manifest: Manifest) -> int:
     if present and _holds(present[newest], manifest.files):
         return newest
     with beside(base / str(newest + 1)) as temporary:
-        shutil.copytree(source, temporary, ignore=lambda folder, names: _unlisted(source, folder, names, manifest))
+        # File by file: copytree gathers the errors of the disk into one that has lost their numbers.
+        for name in manifest.files:
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, temporary / name)
         write_json(temporary / MANIFEST_NAME, manifest.to_dict())
     return newest + 1
 
@@ -221,13 +226,6 @@ def _sweep(base: Path) -> None:
     for pattern in (".*.partial", ".*.removed"):
         for leftover in base.glob(pattern):
             shutil.rmtree(leftover)
-
-
-def _unlisted(source: Path, folder: str, names: list[str], manifest: Manifest) -> Iterator[str]:
-    for name in names:
-        path = Path(folder, name)
-        if not path.is_dir() and path.relative_to(source).as_posix() not in manifest.files:
-            yield name
 
 
 def _holds(folder: Path, files: Mapping[str, FileRecord]) -> bool:

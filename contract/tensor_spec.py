@@ -35,7 +35,8 @@ class TensorSpec:
             raise SpecError("a tensor needs a name")
         for axis in self.shape:
             # A file that is read may hold anything: null, 2.0 and true are no sizes either.
-            if axis == "" if isinstance(axis, str) else type(axis) is not int or axis < 1:
+            is_size = type(axis) is int and axis >= 1
+            if not is_size and not (axis and isinstance(axis, str)):
                 raise SpecError(f"tensor {self.name}: axis {axis!r} is neither a size of at least 1 nor a name")
         if self.minimum is not None and self.maximum is not None and not self.minimum < self.maximum:
             raise SpecError(f"tensor {self.name}: the range {self.minimum} to {self.maximum} is empty")

@@ -92,11 +92,18 @@ class Cache:
             "call": stage.call,
             "params": stage.params,
             "inputs": inputs,
-            "source": source_digest(stage.call.partition(":")[0], *stage.code),
+            "source": self.source(stage),
             "libraries": libraries_digest(),
             "python": sys.version,
         }
         return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()[:_KEY_DIGITS]
+
+    def source(self, stage: Stage) -> str:
+        """Digest of the code that a stage runs, as it was when this process first asked.
+
+        Ask before the workers start: they import the code then, and an edit after that belongs to the next run.
+        """
+        return source_digest(stage.call.partition(":")[0], *stage.code)
 
     def find(self, stage: Stage, key: str) -> Entry | None:
         """The result under this key, or None if there is none or a file of it is not as it was."""

@@ -50,16 +50,21 @@ def build_lock(build: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     Raises:
         StorageError: the folder cannot be written.
     """
-    with storage_errors(build):
-        build.mkdir(parents=True, exist_ok=True)
-        lock = (build / ".lock").open("a+")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            waiting(lock.read().strip() or "unknown")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    path = build / ".lock"
+    with ExitStack() as stack:
+        while True:
+            with storage_errors(build):
+                build.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(path.open("a+"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                waiting(lock.read().strip() or "unknown")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Who held it may have removed the whole folder, and another run may have made it anew since.
+            if path.exists() and path.samefile(lock.fileno()):
+                break
         with storage_errors(build):
             lock.truncate(0)
             lock.write(str(os.getpid()))
@@ -124,6 +129,8 @@ class _Run:
 
     def run(self) -> dict[str, Entry]:
         self._graph.prepare()
+        for stage in self._stages.values():
+            self._cache.source(stage)
         self._advance()
         waiting = [stage for stage in self._stages.values() if stage.name not in self._done]
         if waiting:

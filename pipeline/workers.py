@@ -44,12 +44,15 @@ class Worker:
                 # A Ctrl-C reaches this process alone, which then ends each worker with all its children.
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(answers,), daemon=True)
+        self._listener.start()
 
     def _listen(self, answers: "queue.SimpleQueue[Answer]") -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            answers.put(Answer(self.framework, json.loads(line)))
+        with self._process.stdout as lines:
+            for line in lines:
+                if line.endswith("\n"):  # else the worker died while it wrote
+                    answers.put(Answer(self.framework, json.loads(line)))
         answers.put(Answer(self.framework, None))
 
     def ask(self, request: Sequence[Mapping[str, Any]]) -> None:
@@ -66,6 +69,10 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._listener.join()
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def death(self) -> str:
         """How an ended worker ended, and the last lines of its log."""

@@ -10,7 +10,7 @@ import keras
 from contract.arrays import Tensors
 from contract.model_spec import ModelSpec
 from models import load_spec
-from pipeline.train.outcome import save_outcome
+from pipeline.train.outcome import named_outputs, save_outcome
 
 __all__ = ["call", "train"]
 
@@ -32,4 +32,4 @@ def call(net: keras.Model, spec: ModelSpec, inputs: Mapping[str, Any]) -> dict[s
     """Calls a model by the spec's names: one input alone, several as a dict; several outputs in the spec's order."""
     answer = net(dict(inputs) if len(inputs) > 1 else next(iter(inputs.values())), training=False)
     answers = answer if isinstance(answer, (list, tuple)) else [answer]
-    return {tensor.name: value for tensor, value in zip(spec.outputs, answers, strict=True)}
+    return named_outputs([tensor.name for tensor in spec.outputs], answers)

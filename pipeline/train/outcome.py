@@ -1,7 +1,9 @@
 """What a trained network leaves behind, checked before anything is built on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -12,7 +14,7 @@ from contract.golden import read_golden
 from contract.model_spec import ModelSpec, Network
 from pipeline.verify.probes import make_probes, write_tensors
 
-__all__ = ["save_outcome"]
+__all__ = ["named_outputs", "refused_inputs", "save_outcome"]
 
 
 def save_outcome(
@@ -38,7 +40,7 @@ def save_outcome(
         ConversionError: a weight is NaN or infinite.
         SpecError: the network does not take the spec's inputs, or gives other outputs.
     """
-    where = f"network {network.name} ({network.module})"
+    where = _where(network)
     for name, value in weights.items():
         if not np.isfinite(value).all():
             raise ConversionError(
@@ -48,18 +50,44 @@ def save_outcome(
     probes = make_probes(read_golden(golden))
     answers = {}
     for probe in probes:
-        try:
+        with refused_inputs(spec, network):
             answers[probe.name] = predict(probe.inputs)
-        except (RuntimeError, ValueError, TypeError) as err:
-            # torch raises RuntimeError for a shape that does not fit, TensorFlow and Keras ValueError.
-            first_line = str(err).strip().partition("\n")[0]
-            raise SpecError(
-                f"{where} does not take the inputs that models/{spec.name}/spec.py declares, "
-                f"{', '.join(map(str, spec.inputs))}: {first_line}"
-            ) from err
         _check_outputs(spec, answers[probe.name], where)
     save_file({name: np.ascontiguousarray(value) for name, value in weights.items()}, out / "weights.safetensors")
     write_tensors(out / "outputs.npz", answers)
+
+
+@contextmanager
+def refused_inputs(spec: ModelSpec, network: Network) -> Iterator[None]:
+    """Turns what a framework raises for a shape that does not fit into one line that shows the spec's.
+
+    Raises:
+        SpecError: the block raised it, or an error of a framework.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError) as err:
+        # torch raises RuntimeError for a shape that does not fit, TensorFlow and Keras ValueError.
+        first_line = str(err).strip().partition("\n")[0]
+        raise SpecError(
+            f"{_where(network)} does not take the inputs that models/{spec.name}/spec.py declares, "
+            f"{', '.join(map(str, spec.inputs))}: {first_line}"
+        ) from err
+
+
+def named_outputs(names: Sequence[str], answers: Sequence[Any]) -> dict[str, Any]:
+    """A network's answers under the spec's names, which are in the same order.
+
+    Raises:
+        SpecError: there are more or fewer than names.
+    """
+    if len(answers) != len(names):
+        raise SpecError(f"the network gives {len(answers)} outputs, the spec declares {len(names)}: {', '.join(names)}")
+    return dict(zip(names, answers, strict=True))
+
+
+def _where(network: Network) -> str:
+    return f"network {network.name} ({network.module})"
 
 
 def _check_outputs(spec: ModelSpec, outputs: Tensors, where: str) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from contract.arrays import Tensors
 from models import load_spec
-from pipeline.train.outcome import save_outcome
+from pipeline.train.outcome import named_outputs, save_outcome
 
 __all__ = ["predict", "train"]
 
@@ -30,4 +30,4 @@ def predict(net: torch.nn.Module, inputs: Tensors, outputs: list[str]) -> Tensor
     with torch.no_grad():
         answer = net(**{name: torch.from_numpy(value) for name, value in inputs.items()})
     answers = answer if isinstance(answer, tuple) else (answer,)
-    return {name: value.numpy() for name, value in zip(outputs, answers, strict=True)}
+    return {name: value.numpy() for name, value in named_outputs(outputs, answers).items()}

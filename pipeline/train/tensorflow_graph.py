@@ -8,7 +8,7 @@ import tensorflow as tf
 from contract.arrays import Tensors
 from models import load_spec
 from pipeline.static_graph import placeholders, restore, tensorflow_specs
-from pipeline.train.outcome import save_outcome
+from pipeline.train.outcome import refused_inputs, save_outcome
 
 __all__ = ["train"]
 
@@ -21,8 +21,9 @@ def train(*, out: Path, golden: Path, model: str, network: str, seed: int) -> No
     weights = module.train(seed)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         inputs = placeholders(tensorflow_specs(spec.inputs))
-        outputs = module.forward(inputs)
-        restore(session, weights)
+        with refused_inputs(spec, chosen):
+            outputs = module.forward(inputs)
+            restore(session, weights)
 
         def predict(values: Tensors) -> Tensors:
             answer: Tensors = session.run(outputs, {inputs[name]: value for name, value in values.items()})

@@ -12,9 +12,7 @@ from contract.errors import Code, ShowdownError, StageError
 # Depth, class and code of each line of the drawn tree; the root stands without a star.
 DRAWN = re.findall(r"^    ( *)(?:\* )?(\w+)  +(\S+(?: \S+)*)  +\S", contract.errors.__doc__ or "", re.MULTILINE)
 CLASSES = {
-    name: kind
-    for name, kind in inspect.getmembers(contract.errors, inspect.isclass)
-    if issubclass(kind, ShowdownError)
+    name: kind for name, kind in inspect.getmembers(contract.errors, inspect.isclass) if issubclass(kind, ShowdownError)
 }
 
 

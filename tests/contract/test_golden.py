@@ -72,7 +72,12 @@ def test_round_trip_is_exact(tmp_path_factory, golden):
     path = tmp_path_factory.mktemp("golden") / "golden.json"
     write_golden(path, golden)
     read = read_golden(path)
-    assert (read.model, read.seed, read.inputs, read.outputs) == (golden.model, golden.seed, golden.inputs, golden.outputs)
+    assert (read.model, read.seed, read.inputs, read.outputs) == (
+        golden.model,
+        golden.seed,
+        golden.inputs,
+        golden.outputs,
+    )
     assert [(v.name, v.label) for v in read.vectors] == [(v.name, v.label) for v in golden.vectors]
     for before, after in zip(golden.vectors, read.vectors, strict=True):
         for wanted, got in ((before.inputs, after.inputs), (before.outputs, after.outputs)):
@@ -174,7 +179,9 @@ def test_every_truncation_is_found(path):
             read_golden(path)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"3", b'"text"', b"\xff\xfe", b'{"golden_version": 1, "inputs": 3}'])
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b"3", b'"text"', b"\xff\xfe", b'{"golden_version": 1, "inputs": 3}']
+)
 def test_other_content(path, content):
     path.write_bytes(content)
     with pytest.raises(SpecError, match=r"golden\.json: not a file of golden vectors"):
