@@ -6,6 +6,7 @@
     * UsageError                INVALID_ARGUMENT     asked for something that is not there (a model, a converter)
     * SpecError                 INVALID_ARGUMENT     a tensor or a spec does not fit: wanted and given dtype, shape
     * ManifestError             DATA_LOSS            a manifest or a file under it is damaged: file, key, reason
+    * FormatError               DATA_LOSS            a model file is damaged, cannot be read, or is of no known kind
     * StorageError              RESOURCE_EXHAUSTED   the disk is full or cannot be written
     * RuntimeRefusedError       UNIMPLEMENTED        a runtime does not take this file
     * RuntimeAbsentError        UNAVAILABLE          a runtime is not installed here
@@ -19,6 +20,7 @@ from enum import IntEnum
 __all__ = [
     "Code",
     "ConversionError",
+    "FormatError",
     "ManifestError",
     "ParityError",
     "RuntimeAbsentError",
@@ -73,6 +75,12 @@ class SpecError(ShowdownError):
 
 class ManifestError(ShowdownError):
     """A manifest cannot be read, or a file is not what its manifest says."""
+
+    code = Code.DATA_LOSS
+
+
+class FormatError(ShowdownError):
+    """A model file is damaged, cannot be read, or is of no kind that is known; names the file and what is wrong."""
 
     code = Code.DATA_LOSS
 

@@ -19,6 +19,7 @@ _STORAGE = {
     errno.ENOSPC: "no space left on the disk; free some and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
     errno.EROFS: "the file system is read-only; choose another folder with --build-dir",
+    errno.ENOTDIR: "a part of that path is a file; choose another folder with --build-dir",
     errno.EACCES: "no permission to write there; choose another folder with --build-dir",
     errno.EPERM: "no permission to write there; choose another folder with --build-dir",
 }

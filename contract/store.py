@@ -6,7 +6,7 @@ Standard library only: a server or a board reads manifests too.
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -22,9 +22,12 @@ __all__ = [
     "Format",
     "Manifest",
     "check_files",
+    "damaged_files",
+    "leftovers",
     "publish_version",
     "read_manifest",
     "record_files",
+    "remove_leftovers",
     "remove_old_versions",
     "versions",
 ]
@@ -87,7 +90,8 @@ class Manifest:
     def __post_init__(self) -> None:
         for name in self.files:
             parts = Path(name).parts
-            if not parts or parts[0] in ("/", MANIFEST_NAME) or ".." in parts or "\\" in name or "\0" in name:
+            is_inside = parts and not Path(name).is_absolute() and ".." not in parts and not {"\\", "\0"} & set(name)
+            if not is_inside or parts[0] == MANIFEST_NAME:
                 raise ManifestError(f"file name {name!r} is not a path inside the artifact's folder")
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,14 +178,23 @@ def check_files(manifest: Manifest, folder: Path) -> None:
     Raises:
         ManifestError: a file is missing or has changed; names it.
     """
+    for damage in damaged_files(manifest, folder):
+        raise damage
+
+
+def damaged_files(manifest: Manifest, folder: Path) -> Iterator[ManifestError]:
+    """What `check_files` would raise, for each file that is missing or has changed."""
     for name, record in manifest.files.items():
         path = folder / name
         try:
             is_same = path.stat().st_size == record.size_bytes and sha256(path) == record.sha256
-        except (FileNotFoundError, NotADirectoryError) as err:
-            raise ManifestError(f"{path}: is missing; `make export` publishes it again") from err
-        if not is_same:
-            raise ManifestError(f"{path}: has changed since it was published; remove it and run `make export`")
+        except (FileNotFoundError, NotADirectoryError):
+            yield ManifestError(f"{path}: is missing; `make export` publishes it again")
+        except OSError as err:
+            yield ManifestError(f"{path}: cannot be read: {err.strerror}")
+        else:
+            if not is_same:
+                yield ManifestError(f"{path}: has changed since it was published; remove it and run `make export`")
 
 
 def versions(base: Path) -> dict[int, Path]:
@@ -206,7 +219,7 @@ def publish_version(base: Path, source: Path, manifest: Manifest) -> int:
     Returns:
         The version that now holds these bytes.
     """
-    _sweep(base)
+    remove_leftovers(leftovers(base))
     present = versions(base)
     newest = max(present, default=0)
     # Only the newest counts: servers serve that one, so bytes that an older version holds are news again.
@@ -221,11 +234,21 @@ def publish_version(base: Path, source: Path, manifest: Manifest) -> int:
     return newest + 1
 
 
-def _sweep(base: Path) -> None:
-    """Removes what a killed publish or removal left behind; nothing else writes such names."""
-    for pattern in (".*.partial", ".*.removed"):
-        for leftover in base.glob(pattern):
-            shutil.rmtree(leftover)
+def leftovers(folder: Path) -> list[Path]:
+    """What a killed publish or removal left beside the files of a folder; nothing else writes such names.
+
+    One that is still at work has them too: its build folder is locked.
+    """
+    return sorted(path for pattern in (".*.partial", ".*.removed") for path in folder.glob(pattern))
+
+
+def remove_leftovers(found: Iterable[Path]) -> None:
+    """Removes what `leftovers` found; the caller knows that nothing is at work there."""
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _holds(folder: Path, files: Mapping[str, FileRecord]) -> bool:

@@ -22,7 +22,7 @@ def models_config(servables: Sequence[str], base: str) -> str:
     """
     entries = "".join(
         "  config {\n"
-        f"    name: {json.dumps(name)}\n"
+        f"    name: {json.dumps(name, ensure_ascii=False)}\n"
         f"    base_path: {json.dumps(f'{base}/{name}', ensure_ascii=False)}\n"
         '    model_platform: "tensorflow"\n'
         "  }\n"

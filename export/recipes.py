@@ -77,9 +77,11 @@ class Recipe:
         """
         name = values.get("name")
         numbers = {"weights", "activations", "border"}
-        unknown = set(values) - {entry.name for entry in fields(cls)}
-        if unknown or not numbers <= set(values):
-            raise SpecError(f"recipe {name}: keys unknown: {sorted(unknown)}, missing: {sorted(numbers - set(values))}")
+        unknown, missing = set(values) - {entry.name for entry in fields(cls)}, {"name", *numbers} - set(values)
+        if unknown or missing:
+            raise SpecError(f"recipe {name}: keys unknown: {sorted(unknown)}, missing: {sorted(missing)}")
+        if not isinstance(values.get("per_channel_dense", False), bool):
+            raise SpecError(f"recipe {name}: per_channel_dense is {values['per_channel_dense']!r}, not true or false")
         try:
             read: dict[str, Any] = {key: Number(value) if key in numbers else value for key, value in values.items()}
             return cls(**read)
@@ -97,4 +99,7 @@ def load_recipes(path: Path = RECIPES) -> tuple[Recipe, ...]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as err:
         raise SpecError(f"{path}: {err}") from err
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise SpecError(f"{path}: {name} is no table; a recipe is one")
     return tuple(Recipe.from_dict({"name": name, **table}) for name, table in tables.items())

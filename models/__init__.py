@@ -1,10 +1,10 @@
 """The models, one folder each; `load_spec` finds one by its folder's name."""
 
-import difflib
 import importlib
 from pathlib import Path
 
 from contract.errors import UsageError
+from contract.hints import hint
 from contract.model_spec import ModelSpec
 
 __all__ = ["load_spec", "model_names"]
@@ -23,8 +23,6 @@ def load_spec(name: str) -> ModelSpec:
     """
     known = model_names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-        raise UsageError(f"no model {name!r} in models/; {hint}")
+        raise UsageError(f"no model {name!r} in models/; {hint(name, known)}")
     spec: ModelSpec = importlib.import_module(f"models.{name}.spec").SPEC
     return spec

@@ -63,7 +63,7 @@ def check_parity(
                     f"{wanted.dtype}{list(wanted.shape)}"
                 )
             off = _difference(wanted, given)
-            excess = off - (tolerance.atol + tolerance.rtol * np.abs(wanted.astype(np.float64)))
+            excess = off - _allowed(wanted, tolerance)
             total, count = total + float(off.sum()), count + off.size
             largest = max(largest, float(off.max(initial=0)))
             if not excess.size:
@@ -79,8 +79,14 @@ def check_parity(
 def _difference(wanted: Array, given: Array) -> Array:
     a, b = wanted.astype(np.float64), given.astype(np.float64)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    with np.errstate(invalid="ignore"):
-        return np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.where(same, 0.0, np.where(np.isfinite(a) & np.isfinite(b), np.abs(a - b), np.inf))
+
+
+def _allowed(wanted: Array, tolerance: Tolerance) -> Array:
+    """How far each value may be off; finite beside NaN and infinity too, or a comparison with it would never fail."""
+    size = np.abs(wanted.astype(np.float64))
+    return tolerance.atol + tolerance.rtol * np.where(np.isfinite(size), size, 0.0)
 
 
 def _off(inputs: Tensors, wanted: Array, given: Array, off: Array, at: Sequence[np.intp], tolerance: Tolerance) -> str:
@@ -95,4 +101,5 @@ def _row(inputs: Tensors, at: Sequence[np.intp]) -> str:
     """The part of the inputs that belongs to an output value: its row, where the inputs have that many."""
     row = int(at[0]) if len(at) else 0
     shown = {name: value[row] if value.ndim and row < len(value) else value for name, value in inputs.items()}
-    return ", ".join(f"{name} = {np.array2string(value, threshold=8, precision=8)}" for name, value in shown.items())
+    texts = {name: np.array2string(value, threshold=8, precision=8) for name, value in shown.items()}
+    return ", ".join(f"{name} = {' '.join(text.split())}" for name, text in texts.items())

@@ -70,8 +70,11 @@ def _call(specs: tuple[TensorSpec, ...], size: int, fill: Fill) -> Tensors:
 
 
 def _bounds(spec: TensorSpec) -> tuple[float, float]:
-    low = -_UNBOUNDED if spec.minimum is None else spec.minimum
-    high = _UNBOUNDED if spec.maximum is None else spec.maximum
+    low = spec.minimum
+    if low is None:
+        is_unsigned = np.dtype(spec.dtype).kind == "u"
+        low = 0.0 if is_unsigned else min(-_UNBOUNDED, (spec.maximum or 0.0) - _UNBOUNDED)
+    high = max(_UNBOUNDED, low + _UNBOUNDED) if spec.maximum is None else spec.maximum
     return low, high
 
 
@@ -83,6 +86,9 @@ def _random(spec: TensorSpec, shape: tuple[int, ...], *, rng: np.random.Generato
 
 
 def _full(spec: TensorSpec, shape: tuple[int, ...], *, value: float) -> Array:
+    if np.dtype(spec.dtype).kind == "f":
+        largest = float(np.finfo(spec.dtype).max)
+        value = min(max(value, -largest), largest)
     return np.full(shape, value).astype(spec.dtype)
 
 

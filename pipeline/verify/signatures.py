@@ -64,6 +64,8 @@ def _check(spec: ModelSpec, signature: Signature, vector: str, outputs: dict[str
         }
     tolerance = spec.tolerance(_HOP)
     for name, value in wanted.items():
+        if name not in outputs:
+            raise ParityError(f"{_HOP}: signature {signature.name} gives {sorted(outputs)}, not {name}")
         equal = (
             np.array_equal(outputs[name], value)
             if value.dtype == object

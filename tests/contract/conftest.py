@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,19 +40,7 @@ def python(started: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., str
 
 
 @pytest.fixture
-def on_small_disk(python: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
-    """Runs a program with a file system of 256 KiB of its own, whose folder is its first argument.
-
-    Mounted in a namespace of the program: nobody else sees it, and nothing is left of it.
-    """
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-    mount = [*unshare, "sh", "-c", 'mount -t tmpfs -o size=256k none "$0" && exec "$@"', str(disk)]
-    try:
-        tried = subprocess.run([*mount, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("a small disk needs `unshare`, which is not installed here")
-    if tried.returncode:
-        pytest.skip(f"a small disk needs a mount namespace, which is not allowed here: {tried.stderr.strip()}")
-    return lambda source, *arguments: python(source, disk, *arguments, prefix=mount)
+def on_small_disk(python: Callable[..., str], disk: Callable[[str], Any]) -> Callable[..., str]:
+    """Runs a program that sees a file system of 256 KiB, whose folder is its first argument."""
+    small = disk("256k")
+    return lambda source, *arguments: python(source, small.folder, *arguments, prefix=small.command())

@@ -23,7 +23,7 @@ def drawn_parent(place):
 
 
 def test_every_class_is_drawn():
-    assert [name for _, name, _ in DRAWN][0] == "ShowdownError"
+    assert DRAWN[0][1] == "ShowdownError"
     assert {name for _, name, _ in DRAWN} == CLASSES.keys()
 
 
@@ -40,7 +40,7 @@ def test_class_has_the_drawn_code(name, code):
 
 
 def test_a_stage_error_has_the_code_of_its_cause():
-    assert dict((name, code) for _, name, code in DRAWN)["StageError"] == "of its cause"
+    assert {name: code for _, name, code in DRAWN}["StageError"] == "of its cause"
     error = StageError("to_onnx", "no such operator", code=Code.UNIMPLEMENTED, log="to_onnx.log")
     assert (error.code, error.stage, error.log) == (Code.UNIMPLEMENTED, "to_onnx", "to_onnx.log")
     assert str(error) == "to_onnx: no such operator"

@@ -14,7 +14,7 @@ from contract.errors import StorageError
 from contract.files import beside, sha256, storage_errors, tree_files, write_json, write_text
 
 
-class Interruption(Exception):
+class InterruptionError(Exception):
     """What no code catches by chance."""
 
 
@@ -45,24 +45,33 @@ def test_a_folder_appears_at_the_end(tmp_path):
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "file"
     target.write_text("old")
-    with pytest.raises(Interruption), beside(target) as temporary:
-        temporary.write_text("half of the ne")
-        raise Interruption
+
+    def write_half():
+        with beside(target) as temporary:
+            temporary.write_text("half of the ne")
+            raise InterruptionError
+
+    with pytest.raises(InterruptionError):
+        write_half()
     assert target.read_text() == "old"
     assert names(tmp_path) == ["file"]
 
 
 def test_a_failure_before_the_first_byte(tmp_path):
-    with pytest.raises(Interruption), beside(tmp_path / "file"):
-        raise Interruption
+    with pytest.raises(InterruptionError), beside(tmp_path / "file"):
+        raise InterruptionError
     assert names(tmp_path) == []
 
 
 def test_a_failure_in_a_folder_leaves_nothing(tmp_path):
-    with pytest.raises(Interruption), beside(tmp_path / "3") as temporary:
-        temporary.mkdir()
-        (temporary / "file").write_text("content")
-        raise Interruption
+    def write_half():
+        with beside(tmp_path / "3") as temporary:
+            temporary.mkdir()
+            (temporary / "file").write_text("content")
+            raise InterruptionError
+
+    with pytest.raises(InterruptionError):
+        write_half()
     assert names(tmp_path) == []
 
 
@@ -212,7 +221,7 @@ def test_an_unwritable_disk_is_one_line(number, reason):
 
 
 def test_of_two_files_the_one_that_is_written_is_named():
-    with pytest.raises(StorageError, match="^cannot write build/copy: no space"), storage_errors(Path("x")):
+    with pytest.raises(StorageError, match=r"^cannot write build/copy: no space"), storage_errors(Path("x")):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "source", None, "build/copy")
 
 

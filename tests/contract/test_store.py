@@ -174,7 +174,23 @@ def test_value_of_the_wrong_kind(damaged, key, value, reason):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "./", "..", "../x", "a/../../x", "a/..", "/etc/passwd", "//x", "a\\b", "..\\x", "C:\\x", "a\0", "manifest.json", "manifest.json/x"],
+    [
+        "",
+        ".",
+        "./",
+        "..",
+        "../x",
+        "a/../../x",
+        "a/..",
+        "/etc/passwd",
+        "//x",
+        "a\\b",
+        "..\\x",
+        "C:\\x",
+        "a\0",
+        "manifest.json",
+        "manifest.json/x",
+    ],
 )
 def test_hostile_file_name(damaged, name):
     path = damaged(lambda values: values["files"].update({name: {"size_bytes": 1, "sha256": DIGEST}}))
