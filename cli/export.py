@@ -4,11 +4,12 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from contract.errors import UsageError
-from contract.store import MANIFEST_NAME, check_files, read_manifest, versions
+from contract.errors import ManifestError, UsageError
+from contract.listing import all_leftovers, damages, published
+from contract.store import remove_leftovers
 from export.chain import chain
 from export.config import ExportConfig
 from export.report import report_path
@@ -43,18 +44,12 @@ def verify(options: Namespace) -> None:
     _run(Plan(spec, config, options.build_dir), options, lambda stage: stage.name.startswith("verify."))
 
 
-def _check_published(build: Path, servables: list[str]) -> int:
-    manifests = [
-        manifest
-        for servable in servables
-        for manifest in (
-            *(folder / MANIFEST_NAME for folder in versions(build / "serving" / servable).values()),
-            *(build / "tflite").glob(f"{servable}.*.json"),
-        )
-    ]
-    for manifest in manifests:
-        check_files(read_manifest(manifest), manifest.parent)
-    return len(manifests)
+def _check_published(build: Path, servables: Collection[str]) -> int:
+    found = [artifact for artifact in published(build) if artifact.servable in servables]
+    for artifact in found:
+        for damage in damages(artifact):
+            raise ManifestError(damage)
+    return len(found)
 
 
 def _run(plan: Plan, options: Namespace, again: Callable[[Stage], bool]) -> None:
@@ -67,6 +62,7 @@ def _run(plan: Plan, options: Namespace, again: Callable[[Stage], bool]) -> None
         print(f"waiting for process {holder}, which uses {plan.build}", file=sys.stderr)
 
     with build_lock(plan.build, waiting):
+        remove_leftovers(all_leftovers(plan.build))
         stages = chain(plan)
         with observer(stages, output) as progress:
             run(stages, build=plan.build, model=plan.spec.name, observer=progress, again=again)

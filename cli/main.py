@@ -21,6 +21,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 _VERBS = {
     "export": "cli.export:export",
     "verify": "cli.export:verify",
+    "versions": "cli.versions:versions",
+    "doctor": "cli.doctor:doctor",
     "clean": "cli.clean:clean",
     "completion": "cli.completion:completion",
 }
@@ -76,6 +78,26 @@ def parser() -> argparse.ArgumentParser:
         description="Holds every published file against its manifest, and runs every verification of the last export "
         "again, cached or not.",
     )
+
+    versions = verbs.add_parser(
+        "versions",
+        parents=[common],
+        help="list what is published, and how it was made",
+        description="Lists every version of every servable and every TFLite file in the build folder: what it was made "
+        "from and by what, and which runtimes verified it.",
+    )
+    versions.add_argument("servable", nargs="?", metavar="SERVABLE", help="such as or_gate_keras; default: all")
+    versions.add_argument("--check", action="store_true", help="hold every file against the digest in its manifest")
+    versions.add_argument("--json", action="store_true", help="print the list as JSON")
+
+    doctor = verbs.add_parser(
+        "doctor",
+        parents=[common],
+        help="say what is missing on this machine",
+        description="Looks at the machine and what is installed, starts every framework and runtime, and says for what "
+        "is missing or broken how to get it. Exit status 0 when the chain can run.",
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
 
     clean = verbs.add_parser(
         "clean",

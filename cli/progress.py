@@ -68,14 +68,14 @@ class Progress:
         step.notes.append(entry.note)
         if ran:
             step.seconds += entry.seconds
-            if step.is_done:
-                self.completed(step)
+        if step.is_done and step.began:
+            self.completed(step)
 
     def idle(self) -> None:
         """See `pipeline.engine.Observer`."""
 
     def completed(self, step: _Step) -> None:
-        """All stages of a step are done, and the last of them ran."""
+        """All stages of a step are done, and one of them ran."""
         number = sum(other.is_done for other in self.steps.values())
         print(
             f"[{number:2}/{len(self.steps)}] {step.title:24} {step.framework:12} {step.seconds:6.2f} s  {step.note}",

@@ -124,6 +124,10 @@ class Cache:
     @contextmanager
     def workspace(self, stage: Stage, key: str) -> Iterator[Path]:
         """An empty folder for a stage to fill; removed at the end unless `keep` has taken it."""
+        if stage.publishes:
+            # It is about to replace what these have published. Should this run end early, they are not to be found.
+            for earlier in (self._folder / stage.name).glob("[!.]*"):
+                shutil.rmtree(earlier)
         folder = self._folder / stage.name / f".{key}.{os.getpid()}.partial"
         if folder.exists():
             shutil.rmtree(

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
-from contract.errors import Code, ShowdownError, StageError
+from contract.errors import Code, ShowdownError, StageError, StorageError
 from contract.files import storage_errors
 from pipeline.cache import Cache, Entry
 from pipeline.stage import Result, Stage
@@ -54,7 +54,7 @@ def build_lock(build: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     with ExitStack() as stack:
         while True:
             with storage_errors(build):
-                build.mkdir(parents=True, exist_ok=True)
+                _make_folder(build)
                 lock = stack.enter_context(path.open("a+"))
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,14 +62,27 @@ def build_lock(build: Path, waiting: Callable[[str], None]) -> Iterator[None]:
                 lock.seek(0)
                 waiting(lock.read().strip() or "unknown")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            # Who held it may have removed the whole folder, and another run may have made it anew since.
-            if path.exists() and path.samefile(lock.fileno()):
-                break
+            if _is_at(path, lock):
+                break  # else who held it has removed the whole folder, and another run may have made it anew since
         with storage_errors(build):
             lock.truncate(0)
             lock.write(str(os.getpid()))
             lock.flush()
         yield
+
+
+def _make_folder(build: Path) -> None:
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as err:
+        raise StorageError(f"cannot write {build}: it is a file; choose another folder with --build-dir") from err
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def run(
@@ -180,8 +193,13 @@ class _Run:
                 continue
             if stage.worker is None:
                 self._run_here(stage)
-            elif self._requests[stage.worker] < _AT_ONCE:
+            elif self._requests[stage.worker] < _AT_ONCE and not self._more_to_come(stage):
                 self._ask(stage.worker, stage.title)
+
+    def _more_to_come(self, stage: Stage) -> bool:
+        """Whether other workers still work on this title, so that waiting for them lets more stages share a copy."""
+        running = map(self._stages.__getitem__, self._running)
+        return any(other.title == stage.title and other.worker != stage.worker for other in running)
 
     def _ask(self, framework: str, title: str) -> None:
         """Sends ready stages of a title as one request: they share a copy of the worker, and its start-up."""

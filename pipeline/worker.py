@@ -10,6 +10,7 @@ requests run side by side. On macOS, where the system's libraries do not survive
 worker itself.
 """
 
+import contextlib
 import errno
 import gc
 import importlib
@@ -28,7 +29,7 @@ from typing import Any, NoReturn
 from contract.errors import Code, ShowdownError
 from contract.files import storage_errors
 
-__all__ = ["CAN_FORK", "PRELOADS", "call_stage", "main"]
+__all__ = ["CAN_FORK", "PRELOADS", "call_stage", "main", "preload"]
 
 CAN_FORK = sys.platform == "linux"
 
@@ -63,19 +64,19 @@ def main(framework: str) -> None:
     os.set_inheritable(answers, False)
     # Frameworks print to standard output, from C++ too: all of that goes to the log, behind standard error.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _preload(PRELOADS[framework])
+    preload(framework)
     _Stages(answers).serve()
 
 
-def _preload(preloads: tuple[str, ...]) -> None:
-    """Imports with the collector off, and leaves what they made out of all later collections.
+def preload(framework: str) -> None:
+    """Imports a framework with the collector off, and leaves what that made out of all later collections.
 
     A collection walks some million objects of a framework and frees none of them; TFLite's converter forces one for
     each file, which was more than half of its time. It would also copy every page that a fork shares.
     """
     gc.disable()
-    for preload in preloads:
-        module, _, function = preload.partition(":")
+    for name in PRELOADS[framework]:
+        module, _, function = name.partition(":")
         imported = importlib.import_module(module)
         if function:
             getattr(imported, function)()
@@ -126,11 +127,15 @@ class _Stages:
         reading, writing = os.pipe()
         process = os.fork()
         if process == 0:
-            os.close(self._answers)
-            self._selector.close()
-            _work(request, writing)
-            # No interpreter shutdown: a framework's own takes longer than all that a stage could still lose.
-            os._exit(0)
+            status = 1
+            try:
+                os.close(self._answers)
+                self._selector.close()
+                _work(request, writing)
+                status = 0
+            finally:
+                # No interpreter shutdown, whatever happened: a framework waits there for threads that a fork lacks.
+                os._exit(status)
         os.close(writing)
         self._selector.register(reading, selectors.EVENT_READ, _Copy(process, [part["stage"] for part in request]))
 
@@ -169,18 +174,24 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in request["arguments"].items()
     }
     stage = request["stage"]
-    print(f"--- {stage}", file=sys.stderr, flush=True)
+    _log(f"--- {stage}")
     started = time.perf_counter()
     try:
         with storage_errors(arguments["out"]):
             result = call_stage(request["call"], arguments)
     except ShowdownError as err:
-        traceback.print_exc()
+        _log(traceback.format_exc())
         return {"stage": stage, **_error(err.code, str(err))}
     except Exception as err:  # noqa: BLE001 - the outermost frame of a request: the traceback goes to the log
-        traceback.print_exc()
+        _log(traceback.format_exc())
         return {"stage": stage, **_foreign_error(err)}
     return {"stage": stage, "result": result, "seconds": time.perf_counter() - started}
+
+
+def _log(text: str) -> None:
+    # The log may be on the disk that is full, which the answer tells.
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _foreign_error(err: Exception) -> dict[str, Any]:

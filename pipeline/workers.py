@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.source import ROOT
 
-__all__ = ["Answer", "Worker"]
+__all__ = ["Answer", "Worker", "environment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Worker:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline.worker", framework],
                 cwd=ROOT,
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -83,7 +83,8 @@ class Worker:
         return f"the {self.framework} worker {how}; last words in {self.log}: {tail or '(none)'}"
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment variables of a worker."""
     return {
         "CUDA_VISIBLE_DEVICES": "-1",  # looking for a GPU costs seconds; who wants one says so by this variable
         "TF_CPP_MIN_LOG_LEVEL": "1",

@@ -1,8 +1,9 @@
-"""Processes, and disks that are small, full or read-only, for tests of the whole command."""
+"""The command, copies of the tree, processes, and disks that are small, full or read-only."""
 
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,8 +11,39 @@ from typing import Any
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
+
 _DEADLINE_S = 120
 """How long a test waits for something that has to come; only a failing test waits that long."""
+
+
+@pytest.fixture(scope="session")
+def showdown() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs ``showdown`` with these arguments in a tree, and fails unless its exit status is the wanted one."""
+
+    def run(*arguments: str | Path, root: Path = ROOT, status: int = 0) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "cli.main", *map(str, arguments)]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == status, f"exit status {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def clone() -> Callable[[Path], Path]:
+    """Copies what git tracks, and what it would track, into a new folder."""
+
+    def copied(target: Path) -> Path:
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in listed.split("\0"):
+            if name and (ROOT / name).is_file():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, target / name)
+        return target
+
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -16,3 +16,5 @@ def convert(*, out: Path, model_onnx: Path, converter: str) -> None:
         ConversionError: the converter cannot convert the file.
     """
     load_converter(converter)(onnx.load(model_onnx), out / "saved_model")
+    # TensorFlow writes a random id into it: what is made from this folder would be made again for nothing.
+    (out / "saved_model" / "fingerprint.pb").unlink(missing_ok=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import runtimes
 from contract.arrays import Tensors
-from contract.errors import ParityError, RuntimeAbsentError, RuntimeRefusedError
+from contract.errors import ParityError, RuntimeAbsentError, RuntimeRefusedError, SpecError
 from contract.files import write_json
 from contract.golden import Golden, read_golden
 from contract.model_spec import ModelSpec, Tolerance
@@ -142,7 +142,7 @@ def _check_border(spec: ModelSpec, session: Session, where: str) -> None:
 def _check_tensors(wanted: tuple[TensorSpec, ...], given: tuple[TensorSpec, ...], session: Session, where: str) -> None:
     have = {tensor.name: tensor for tensor in given}
     if set(have) != {tensor.name for tensor in wanted}:
-        raise ParityError(f"{where}: has the tensors {sorted(have)}, the spec says {[str(t) for t in wanted]}")
+        raise SpecError(f"{where}: has the tensors {sorted(have)}, the spec says {[str(t) for t in wanted]}")
     for tensor in wanted:
         found = have[tensor.name]
         # Integers at the border stand for reals of the spec's dtype, by scale and zero point.

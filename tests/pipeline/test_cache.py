@@ -83,10 +83,10 @@ def test_the_key_changes_with_our_source_and_the_lock_file(cache, monkeypatch, f
 
 
 def test_the_key_is_made_from_the_source_of_the_function_and_of_the_code_named_beside_it(cache, monkeypatch):
-    asked = []
-    monkeypatch.setattr(cache_module, "source_digest", lambda *modules: asked.append(modules) or "digest")
-    cache.key(replace(STAGE, call="package.module:function", code=("models.or_gate.spec",)), {})
-    assert asked == [("package.module", "models.or_gate.spec")]
+    monkeypatch.setattr(cache_module, "source_digest", lambda *modules: " ".join(modules))
+    stage = replace(STAGE, call="package.module:function", code=("models.or_gate.spec",))
+    assert cache.source(stage) == "package.module models.or_gate.spec"
+    assert cache.key(stage, {}) != cache.key(replace(stage, code=()), {})
 
 
 def test_the_key_changes_with_python(cache, monkeypatch):

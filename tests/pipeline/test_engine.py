@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -89,6 +88,10 @@ def leave(*, out):
     os._exit(3)
 
 
+def give_up(*, out):
+    raise SystemExit("no")
+
+
 def wait(*, out):
     """Works, with a process of its own, until $TOY/go is there."""
     trace("begin", out.parent.name)
@@ -118,6 +121,19 @@ def fill(*, out, size, gives_up):
         if gives_up:
             raise
         trace(err.strerror)
+
+
+def fill_with_log(*, out):
+    """Leaves no room either for the log, which is on the same disk."""
+    try:
+        (out / "big").write_bytes(bytes(1 << 20))
+    except OSError as err:
+        full = err
+    try:
+        while True:
+            os.write(2, b"a word to the log\\n")
+    except OSError:
+        raise full
 
 
 def fill_by_tensorflow(*, out):
@@ -235,6 +251,18 @@ def toy(tmp_path, monkeypatch):
     sys.modules.pop("toy_stages", None)
 
 
+@pytest.fixture
+def forget():
+    """Forgets what was read of the source, as a new process has."""
+
+    def forgotten():
+        for function in (source.source_digest, source._files, source._imports):
+            function.cache_clear()
+
+    yield forgotten
+    forgotten()
+
+
 def stage(name: str, function: str = "write", worker: str | None = "litert", **rest: Any) -> Stage:
     return Stage(name, f"toy_stages:{function}", worker, **rest)
 
@@ -302,13 +330,13 @@ def test_a_stage_never_sees_what_an_earlier_one_left_in_the_process(toy):
 
 def test_a_second_run_does_nothing_and_starts_no_worker(toy, monkeypatch):
     toy.run(*CHAIN)
-    results, traces = toy.results, toy.trace
+    files, traces = {name: entry.files for name, entry in toy.results.items()}, toy.trace
     monkeypatch.setattr(engine, "Worker", lambda *arguments: pytest.fail("a worker was started"))
     recorder = toy.run(*CHAIN)
     assert recorder.plan == recorder.ran == []
     assert sorted(recorder.found) == ["aside", "first", "here", "second"]
     assert toy.trace == traces
-    assert toy.results == results
+    assert {name: entry.files for name, entry in toy.results.items()} == files
 
 
 def test_a_changed_parameter_runs_its_stage_and_what_depends_on_it(toy):
@@ -333,7 +361,7 @@ def test_a_stage_that_comes_to_the_same_bytes_runs_nothing_after_it(toy):
     assert sorted(recorder.found) == ["aside", "here", "second"]
 
 
-def test_only_the_file_that_a_stage_reads_counts_not_what_lies_beside_it(toy):
+def test_a_file_that_no_stage_made_is_not_looked_at(toy):
     toy.run(*CHAIN)
     (toy.results["second"].folder / "not recorded").touch()
     assert toy.run(*CHAIN).ran == []
@@ -368,11 +396,7 @@ def test_results_of_other_parameters_are_swept(toy):
     assert [len(list(folder.iterdir())) for folder in (toy.build / "cache/toy").iterdir()] == [1, 1, 1, 1]
 
 
-def test_results_made_while_the_source_was_edited_do_not_count_as_those_of_the_new_source(toy, monkeypatch):
-    def forget():
-        for function in (source.source_digest, source._files, source._imports):
-            function.cache_clear()
-
+def test_results_made_while_the_source_was_edited_do_not_count_as_those_of_the_new_source(toy, monkeypatch, forget):
     (toy.folder / "toy_other.py").write_text("VALUE = 1")
     monkeypatch.setattr(source, "ROOT", toy.folder)
     monkeypatch.setattr(source, "libraries_digest", lambda: "lock")
@@ -387,7 +411,6 @@ def test_results_made_while_the_source_was_edited_do_not_count_as_those_of_the_n
     toy.run(*chain, idle=edit)
     forget()
     assert toy.run(*chain).ran == ["second"]
-    forget()
 
 
 # --- failures
@@ -436,13 +459,14 @@ def test_a_stage_whose_process_is_killed_is_named_with_the_signal(toy):
 
 
 @forks
-def test_a_stage_whose_process_ends_is_named_with_its_exit_status(toy):
-    with pytest.raises(StageError, match="leaving: its process ended with exit status 3"):
-        toy.run(stage("leaving", "leave"))
+@pytest.mark.parametrize(("function", "status"), [("leave", 3), ("give_up", 1)])
+def test_a_stage_whose_process_ends_is_named_with_its_exit_status(toy, function, status):
+    with pytest.raises(StageError, match=f"leaving: its process ended with exit status {status}"):
+        toy.run(stage("leaving", function))
 
 
 def test_a_worker_that_is_killed_is_named_with_its_stage_and_the_last_lines_of_its_log(toy, workers_of, alive, until):
-    killed = []
+    killed: list[int] = []
 
     def kill():
         if toy.at_work.exists() and not killed:
@@ -466,6 +490,19 @@ def test_a_worker_that_dies_while_it_imports_is_named_with_the_reason(toy):
     assert raised.value.code is Code.INTERNAL
     assert str(raised.value).endswith("ImportError: libmissing.so.1: cannot open shared object file")
     assert toy.unfinished() == []
+
+
+def test_a_worker_that_dies_in_the_middle_of_an_answer_is_named(toy):
+    toy.fake(
+        "onnxruntime",
+        "import os, stat\n"
+        "for file in range(3, 20):\n"
+        "    if os.path.exists(f'/dev/fd/{file}') and stat.S_ISFIFO(os.fstat(file).st_mode):\n"
+        "        os.write(file, b'{\"stage\": ')\n"
+        "os._exit(4)\n",
+    )
+    with pytest.raises(StageError, match="the litert worker ended with exit status 4"):
+        toy.run(*CHAIN)
 
 
 # --- interruptions
@@ -557,7 +594,7 @@ def test_a_run_that_waited_while_the_build_folder_was_removed_makes_it_anew(toy)
         toy.build.rmdir()
     with waiting:
         assert len(json.loads(waiting.communicate()[0])["ran"]) == 4
-    waits = []
+    waits: list[str] = []
     with build_lock(toy.build, waits.append):
         assert toy.build.is_dir()
     assert waits == []
@@ -588,6 +625,14 @@ def test_a_disk_that_fills_up_in_a_worker_is_one_line_and_what_was_finished_is_k
 
     small.resize("4m")
     assert answer(command) == {"ran": ["filling"]}
+
+
+def test_a_disk_too_full_for_the_log_is_one_line_that_tells_so(toy, disk):
+    small = disk("256k")
+    told = answer(small.command(*toy.command(stage("filling", "fill_with_log"), build=small.folder)))
+    assert told["code"] == "RESOURCE_EXHAUSTED"
+    assert told["message"].startswith("filling: cannot write ")
+    assert "no space left on the disk" in told["message"]
 
 
 def test_a_disk_that_is_full_when_a_result_is_recorded_is_one_line(toy, disk):
@@ -630,13 +675,8 @@ def test_a_folder_without_permission_to_write_is_one_line(toy, obedient, folder)
     assert "no permission" in told["message"]
 
 
-def test_the_lock_of_an_unwritable_folder_is_a_storage_error(tmp_path):
-    (tmp_path / "a file").touch()
-    with pytest.raises((StorageError, NotADirectoryError)), build_lock(tmp_path / "a file/build", print):
-        pytest.fail("a folder inside a file was locked")
-
-
-def test_the_clock_of_a_result_is_that_of_its_stage(toy):
-    started = time.monotonic()
-    toy.run(*CHAIN)
-    assert 0 <= toy.results["first"].seconds <= time.monotonic() - started
+@pytest.mark.parametrize(("build", "reason"), [("file", "it is a file"), ("file/build", "a part of that path is a")])
+def test_a_build_folder_that_is_a_file_is_one_line(tmp_path, build, reason):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=f"{build}: {reason}"), build_lock(tmp_path / build, print):
+        pytest.fail("a file was locked")

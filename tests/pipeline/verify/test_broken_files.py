@@ -96,7 +96,7 @@ def test_overflow_is_seen_by_huge_inputs_only(check, models):
 
 
 def test_a_wrong_output_name(check, models):
-    message = failure(check(SAVED_MODEL, models / "wrong_name"))
+    message = failure(check(SAVED_MODEL, models / "wrong_name"), SpecError)
     assert message == ("saved_model in tensorflow_c: has the tensors ['z'], the spec says ['y float32[batch, 1]']")
 
 
@@ -210,7 +210,7 @@ def test_the_truth_table_alone_would_not_see_swapped_inputs_in_its_classes(check
 
 
 def test_a_wrong_output_name_in_onnx(check, write_onnx):
-    message = failure(check(FILE, write_onnx("named", output="out"), **ONNX))
+    message = failure(check(FILE, write_onnx("named", output="out"), **ONNX), SpecError)
     assert message == "to_onnx in onnxruntime: has the tensors ['out'], the spec says ['y float32[batch, 1]']"
 
 

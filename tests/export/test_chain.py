@@ -1,0 +1,180 @@
+"""The list of all stages, as data: no framework is needed to look at it."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from dataclasses import replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from contract.model_spec import Framework, Network
+from export.chain import chain
+from export.config import CONVERTERS, EXPORTERS, ExportConfig
+from export.recipes import load_recipes
+from export.stages import Plan
+from models.or_gate.spec import SPEC
+from pipeline.worker import PRELOADS
+
+ROOT = Path(__file__).parents[2]
+
+
+def plan(**changes) -> Plan:
+    return replace(Plan(SPEC, ExportConfig(), Path("no such build folder")), **changes)
+
+
+@pytest.fixture
+def stages():
+    return chain(plan())
+
+
+def reachable(stages, name: str) -> set[str]:
+    """Every stage that has to be done before this one."""
+    by_name = {stage.name: stage for stage in stages}
+    found: set[str] = set()
+    pending = [name]
+    while pending:
+        new = by_name[pending.pop()].predecessors - found
+        found |= new
+        pending += new
+    return found
+
+
+def test_names_are_unique_and_every_reference_is_to_an_earlier_stage(stages):
+    names = [stage.name for stage in stages]
+    assert len(set(names)) == len(names)
+    for position, stage in enumerate(stages):
+        assert stage.predecessors <= set(names[:position]), stage.name
+
+
+def test_there_is_no_cycle(stages):
+    order = list(TopologicalSorter({stage.name: stage.predecessors for stage in stages}).static_order())
+    assert len(order) == len(stages)
+
+
+def test_the_or_gate_has_77_stages(stages):
+    count = {}
+    for stage in stages:
+        kind = stage.name.partition(".")[0]
+        count[kind] = count.get(kind, 0) + 1
+    recipes = 6 * 3
+    assert count == {
+        "golden": 1,
+        "train": 3,
+        "to_onnx": 1,
+        "to_tensorflow": 1,
+        "saved_model": 3,
+        "tflite": recipes,
+        "verify": 3 + 1 + 1 + 3 + recipes,
+        "publish": 3 + recipes + 2,  # and golden vectors, models.config
+        "report": 1,
+    }
+    assert len(stages) == 77
+
+
+def test_every_hop_is_verified_before_what_follows(stages):
+    hops = {
+        f"{hop}.{network.name}": f"verify.{hop}.{network.name}"
+        for network in SPEC.networks
+        for hop in ("train", "to_onnx", "to_tensorflow", "saved_model")
+        if hop in {"train", "saved_model"} or network.framework is Framework.TORCH
+    } | {
+        f"tflite.{network.name}.{recipe.name}": f"verify.tflite.{recipe.name}.{network.name}"
+        for network in SPEC.networks
+        for recipe in load_recipes()
+    }
+    conversions = {
+        stage.name for stage in stages if not stage.name.startswith(("verify.", "publish.", "report", "golden"))
+    }
+    assert set(hops) == conversions
+    for stage in stages:
+        before = reachable(stages, stage.name)
+        for conversion in before & conversions:
+            assert hops[conversion] in before or stage.name == hops[conversion], (
+                f"{stage.name} does not wait for {hops[conversion]}"
+            )
+
+
+def test_each_verification_reads_what_it_verifies_and_the_answers_of_the_step_before(stages):
+    pytorch = {stage.name: stage for stage in stages if stage.name.startswith("verify.") and "pytorch" in stage.name}
+    assert {name: (stage.inputs["expected"], stage.inputs.get("artifact")) for name, stage in pytorch.items()} == {
+        "verify.train.pytorch": ("golden/outputs.npz", None),
+        "verify.to_onnx.pytorch": ("train.pytorch/outputs.npz", "to_onnx.pytorch/model.onnx"),
+        "verify.to_tensorflow.pytorch": ("verify.to_onnx.pytorch/outputs.npz", "to_tensorflow.pytorch/saved_model"),
+        "verify.saved_model.pytorch": ("verify.to_tensorflow.pytorch/outputs.npz", "saved_model.pytorch/saved_model"),
+    } | {
+        f"verify.tflite.{recipe.name}.pytorch": (
+            "verify.saved_model.pytorch/outputs.npz",
+            f"tflite.pytorch.{recipe.name}/model.tflite",
+        )
+        for recipe in load_recipes()
+    }
+
+
+def test_the_report_comes_last_and_waits_for_every_verification(stages):
+    assert stages[-1].name == "report"
+    assert {stage.name for stage in stages if stage.name.startswith("verify.")} <= reachable(stages, "report")
+
+
+def test_files_are_published_only_by_stages_of_our_own_process(stages):
+    assert {stage.name for stage in stages if stage.publishes} == {stage.name for stage in stages if not stage.worker}
+
+
+def test_every_worker_is_known(stages):
+    assert {stage.worker for stage in stages if stage.worker} == set(PRELOADS)
+
+
+def test_every_call_and_every_module_named_as_code_is_a_file_of_ours(stages):
+    for stage in stages:
+        module, _, function = stage.call.partition(":")
+        tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        arguments = functions[function].args
+        given = {"out", *stage.inputs, *stage.params, *(["build"] if stage.publishes else [])}
+        wanted = {argument.arg for argument in arguments.kwonlyargs}
+        assert wanted <= given, stage.name
+        assert given == wanted or arguments.kwarg, f"{stage.name} is given {given - wanted}, which it does not take"
+        for name in stage.code:
+            assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), name
+
+
+def test_the_stages_of_a_network_are_there_for_each_framework(stages):
+    only_keras = replace(SPEC, networks=(Network("alone", Framework.KERAS, "models.or_gate.keras_net"),))
+    names = {stage.name for stage in chain(plan(spec=only_keras, recipes=load_recipes()[:1]))}
+    assert names == {
+        *("golden", "train.alone", "verify.train.alone", "saved_model.alone", "verify.saved_model.alone"),
+        *("publish.alone", "tflite.alone.float32", "verify.tflite.float32.alone", "publish.tflite.alone.float32"),
+        *("publish.golden", "publish.models_config", "report"),
+    }
+
+
+def test_the_chain_is_planned_with_the_standard_library_alone():
+    program = """
+import sys
+before = set(sys.modules)
+from pathlib import Path
+from export.chain import chain
+from export.config import ExportConfig
+from export.stages import Plan
+from models import load_spec
+assert len(chain(Plan(load_spec("or_gate"), ExportConfig(), Path("nowhere")))) > 1
+ours = {"contract", "export", "models", "pipeline"}
+roots = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(roots - ours - set(sys.stdlib_module_names)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow  # ONNX and PyTorch
+def test_what_can_be_asked_for_is_what_there_is():
+    converter = importlib.import_module("pipeline.to_tensorflow.converter")
+    to_onnx = importlib.import_module("pipeline.to_onnx")
+    assert set(CONVERTERS) == set(converter.CONVERTERS)
+    assert set(EXPORTERS) == {exporter.value for exporter in to_onnx.Exporter}
+    codes = {name: chain(plan(config=ExportConfig(converter=name))) for name in CONVERTERS}
+    for name, stages in codes.items():
+        [conversion] = [stage for stage in stages if stage.name == "to_tensorflow.pytorch"]
+        assert conversion.code == (converter.CONVERTERS[name],)

@@ -1,0 +1,154 @@
+"""Every command in the documentation is run, or stands below with the reason why it is not."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")) if path.is_file()
+)
+
+NOT_RUN = {
+    r"docker .*": "needs a container engine and the network",
+    r"curl .*localhost.*": "asks the server that the command before it would have started",
+    r"git clone .*": "needs the network",
+    r"make setup( .*)?": "installs gigabytes; tests/scripts/test_setup.py tests it",
+    r"make (test|test-fast|test-all|lint)( .*)?": "runs the tests, this one included",
+    r"make (benchmark|lock|distclean)( .*)?": "takes minutes, needs the network, or removes the environment",
+}
+"""Commands that no test runs, as a pattern, and why."""
+
+NOT_SHOWN = r"setup: .*"
+"""Lines of output that come only where the environment has to be installed first."""
+
+
+@dataclass
+class Command:
+    """A command of a document: where it stands, what is typed into it, and the output that is shown."""
+
+    where: str
+    text: str
+    typed: list[str] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def is_run(self) -> bool:
+        return not any(re.fullmatch(pattern, self.text) for pattern in NOT_RUN)
+
+
+def commands(name: str, text: str) -> list[Command]:
+    """The commands of a document: in a console block the lines after ``$ ``, in a sh block every line."""
+    found: list[Command] = []
+    language = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if fence := re.fullmatch(r"\s*```(\w*)\s*", line):
+            language = None if language is not None else fence[1]
+        elif language == "console" and line.startswith("$ "):
+            found.append(Command(f"{name}:{number}", line[2:]))
+        elif language == "console" and line.startswith((">>> ", "... ")) and found:
+            found[-1].typed.append(line[4:])
+        elif language == "console" and line.strip():
+            assert found, f"{name}:{number}: output without a command"
+            found[-1].output.append(line)
+        elif language in {"sh", "bash", "shell"} and line.strip() and not line.lstrip().startswith("#"):
+            found.append(Command(f"{name}:{number}", line))
+    assert language is None, f"{name}: a block is not closed"
+    return found
+
+
+def masked(line: str) -> str:
+    """A line without what differs from run to run: numbers, and how many blanks set columns apart."""
+    line = re.sub(r"\d[\d.,]*(e[-+]?\d+)?", "#", line)
+    return " ".join(re.sub(r"([\[(])\s+", r"\1", line).split())
+
+
+def pattern_of(line: str) -> "re.Pattern[str]":
+    """A shown line as a pattern; ``...`` in it is any text."""
+    return re.compile(".*".join(map(re.escape, map(str.strip, masked(line).split("...")))))
+
+
+def missing(shown: list[str], printed: str) -> list[str]:
+    """The lines that are shown in a document, but that no printed line is like."""
+    lines = [masked(line) for line in printed.splitlines()]
+    return [
+        line
+        for line in shown
+        if not re.fullmatch(NOT_SHOWN, line) and not any(pattern_of(line).fullmatch(other) for other in lines)
+    ]
+
+
+def test_commands_are_found_in_every_kind_of_block():
+    text = """
+```console
+$ first --option
+output 1
+
+output 2
+$ python
+>>> 1 + 1
+2
+```
+```python
+no command
+```
+```sh
+# a comment
+second
+```
+"""
+    assert commands("x.md", text) == [
+        Command("x.md:3", "first --option", [], ["output 1", "output 2"]),
+        Command("x.md:7", "python", ["1 + 1"], ["2"]),
+        Command("x.md:16", "second"),
+    ]
+
+
+def test_output_is_compared_without_its_numbers():
+    printed = "[12/14] publish          0.60 s  version 1\nall 3,829 bytes in /somewhere/build\n"
+    assert missing(["[ 1/14] publish  12.3 s  version 2", "all 1 bytes in ...", "..."], printed) == []
+    assert missing(["[ 1/14] train  12.3 s  version 2", "all bytes"], printed) == [
+        "[ 1/14] train  12.3 s  version 2",
+        "all bytes",
+    ]
+
+
+def test_every_document_has_only_commands_that_are_whole():
+    found = [command for name in DOCUMENTS for command in commands(name, (ROOT / name).read_text())]
+    assert "make export" in {command.text for command in found}
+    assert [command.where for command in found if command.text.endswith("\\") or not command.text.strip()] == []
+
+
+@pytest.mark.slow  # exports
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_command_of_a_document_runs_and_prints_what_is_shown(name, clone, tmp_path):
+    wanted = [command for command in commands(name, (ROOT / name).read_text()) if command.is_run]
+    if not wanted:
+        pytest.skip(f"{name} has no command that is run here")
+    tree = clone(tmp_path / "clone")
+    # This environment stands in for the one that `make setup` would install; PYTHONPATH makes it run the clone's code.
+    (tree / ".venv").mkdir()
+    (tree / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (tree / ".venv" / "setup.locked").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment["PYTHONPATH"] = str(tree)
+    for command in wanted:
+        typed = "\n".join([*command.typed, ""])
+        done = subprocess.run(
+            f"{command.text} -i -q" if command.typed else command.text,
+            shell=True,
+            cwd=tree,
+            env=environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        report = f"{command.where}: $ {command.text}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, report
+        assert missing(command.output, done.stdout + done.stderr) == [], report
