@@ -22,6 +22,8 @@ from pipeline.stage import Result, Stage
 __all__ = ["Cache", "Entry"]
 
 _RECORD = "stage.json"
+_FORMAT = 1
+"""Of the folders and records below; part of every key, so that a later form never meets an earlier one."""
 _KEY_DIGITS = 20
 
 
@@ -89,6 +91,7 @@ class Cache:
             inputs: digest of what each of its input arguments refers to.
         """
         made_from = {
+            "format": _FORMAT,
             "call": stage.call,
             "params": stage.params,
             "inputs": inputs,

@@ -205,3 +205,9 @@ def test_a_build_folder_that_is_a_file_is_one_line(showdown, tmp_path):
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith(f"showdown: error: cannot write {tmp_path}/build: it is a file")
+
+
+def test_clean_all_leaves_what_it_did_not_make(showdown, made):
+    (made / "thesis.txt").write_text("irreplaceable")
+    assert showdown("clean", "--all", "--build-dir", made).returncode == 0
+    assert [path.name for path in made.iterdir()] == ["thesis.txt"]
