@@ -23,6 +23,8 @@ _VERBS = {
     "verify": "cli.export:verify",
     "versions": "cli.versions:versions",
     "doctor": "cli.doctor:doctor",
+    "inspect": "cli.inspect:inspect",
+    "predict": "cli.predict:predict",
     "clean": "cli.clean:clean",
     "completion": "cli.completion:completion",
 }
@@ -99,6 +101,8 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
 
+    _add_file_verbs(verbs)
+
     clean = verbs.add_parser(
         "clean",
         parents=[common],
@@ -115,6 +119,39 @@ def parser() -> argparse.ArgumentParser:
     )
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
+
+
+def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The verbs that look at one file, whoever wrote it, and build nothing."""
+    file = argparse.ArgumentParser(add_help=False)
+    file.set_defaults(build_dir=_ROOT / "build")
+    file.add_argument("file", type=Path, metavar="FILE", help="a model file, or the folder of a SavedModel")
+    file.add_argument("--json", action="store_true", help="print JSON")
+    file.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    verbs.add_parser(
+        "inspect",
+        parents=[file],
+        help="show what a model file holds",
+        description="Shows inputs, outputs, operators, weights and manifest of an ONNX, SavedModel, TFLite, "
+        "safetensors or torch.export (.pt2) file. The model is not run, and no code in it is.",
+    )
+
+    predict = verbs.add_parser(
+        "predict",
+        parents=[file],
+        help="run a model file on inputs",
+        description="Runs an ONNX, SavedModel or TFLite file once. Numbers are real numbers, in quantized files too.",
+    )
+    predict.add_argument(
+        "--input",
+        required=True,
+        metavar="JSON|FILE",
+        help="JSON such as '{\"x\": [[0, 1]]}', or '[[0, 1]]' for a model with one input; else a .json or .npz file",
+    )
+    predict.add_argument("--signature", metavar="NAME", help="default: serving_default")
+    predict.add_argument("--runtime", metavar="NAME", help="default: the first that takes the format")
+    predict.add_argument("--allow-nan", action="store_true", help="let NaN into the model")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -51,7 +51,15 @@ _SUFFIXES = {
 }
 """What a file was meant to be, if its content does not tell: then its reader says what is wrong with it."""
 
+_MAX_REASON = 400
+"""Characters of a reason: the name of a tensor in a damaged file can have millions."""
+
 _PICKLE_SUFFIXES = (".pt", ".pth", ".pkl", ".pickle")
+
+_PICKLE = (
+    "a pickle: reading it would run the code in it, so it is not opened; save weights as .safetensors "
+    "(safetensors.torch.save_file) or the program as .pt2 (torch.export.save)"
+)
 
 _ZIP = b"PK\x03\x04"
 _GIT_LFS = b"version https://git-lfs"
@@ -108,8 +116,10 @@ def inspect(path: Path) -> Inspection:
         try:
             content = _content(path, kind)
         except DamagedError as err:
-            raise FormatError(f"{path}: a damaged {_NAMES[kind]}: {err}") from err
-        size = sum(content.files.values()) if isinstance(content, SavedModel) else path.stat().st_size
+            raise FormatError(f"{path}: a damaged {_NAMES[kind]}: {str(err)[:_MAX_REASON]}") from err
+        size = (
+            sum(file.size_bytes for file in content.files) if isinstance(content, SavedModel) else path.stat().st_size
+        )
         return Inspection(str(path), kind, size, content, manifest_of(path))
 
 
@@ -165,26 +175,24 @@ def _file_kind(path: Path) -> Kind:
         names = entry_names(file) if head.startswith(_ZIP) else []
         if is_pt2(names):
             return Kind.PT2
-        if _is_pickle(path, head, names):
-            raise FormatError(
-                f"{path}: a pickle: reading it would run the code in it, so it is not opened; save weights as "
-                ".safetensors (safetensors.torch.save_file) or the program as .pt2 (torch.export.save)"
-            )
+        if _is_pickle(head, names):
+            raise FormatError(f"{path}: {_PICKLE}")
         size = path.stat().st_size
         length = int.from_bytes(head[:LENGTH_BYTES], "little")
         if head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and length <= size - LENGTH_BYTES:
             return Kind.SAFETENSORS
-        if path.suffix in _SUFFIXES:
-            return _SUFFIXES[path.suffix]
         with mmap(file.fileno(), 0, access=ACCESS_READ) as content:
             if is_onnx(content):
                 return Kind.ONNX
+    if path.suffix in _PICKLE_SUFFIXES:
+        raise FormatError(f"{path}: {_PICKLE}")
+    if path.suffix in _SUFFIXES:
+        return _SUFFIXES[path.suffix]
     known = ", ".join(_NAMES.values())
     raise FormatError(f"{path}: of no kind that is known here ({known})")
 
 
-def _is_pickle(path: Path, head: bytes, names: list[str]) -> bool:
+def _is_pickle(head: bytes, names: list[str]) -> bool:
     """Whether a file is a pickle, or a zip file around one, which is what torch.save and TorchScript write."""
     is_bare = len(head) > 1 and head[0] == _PICKLE_MARK and head[1] in _PICKLE_PROTOCOLS
-    is_packed = any(Path(name).name == "data.pkl" for name in names)
-    return is_bare or is_packed or path.suffix in _PICKLE_SUFFIXES
+    return is_bare or any(Path(name).name == "data.pkl" for name in names)

@@ -15,8 +15,11 @@ __all__ = ["FlatBuffer", "Table", "Vector"]
 
 _OFFSET = "<I"
 
-_MAX_REUSE = 16
-"""How often a file may be read in the mean: writers share a name or a shape now and then."""
+_MAX_REUSE = 2
+"""How often a file may be read in the mean: writers share a name or a shape now and then, but no tables."""
+
+_TABLE_BYTES = 16
+"""What a table with a field or two takes at least: the offset to it, its distance to its vtable, the fields."""
 
 
 class FlatBuffer:
@@ -108,7 +111,7 @@ class Table:
     def tables(self, position: int, what: str) -> Iterator["Table"]:
         """The tables of a field."""
         vector = self.vector(position, 4, what)
-        self._buffer.spend(4 * vector.count, what)
+        self._buffer.spend(_TABLE_BYTES * vector.count, what)
         for at in range(vector.start, vector.start + 4 * vector.count, 4):
             yield Table(self._buffer, self._follow(at, what), what)
 

@@ -16,7 +16,7 @@ class ManifestState:
 
     Attributes:
         file: the manifest.
-        is_kept: whether every file has the SHA-256 that the manifest states.
+        sha256_holds: whether every file has the SHA-256 that the manifest states.
         problem: what is wrong, or None.
         model: the model's name, or None where the manifest cannot be read, as in what follows.
         servable: the name it is served under.
@@ -26,7 +26,7 @@ class ManifestState:
     """
 
     file: str
-    is_kept: bool
+    sha256_holds: bool
     problem: str | None = None
     model: str | None = None
     servable: str | None = None
@@ -43,7 +43,7 @@ def manifest_of(path: Path) -> ManifestState | None:
     try:
         manifest = read_manifest(file)
     except ManifestError as err:
-        return ManifestState(str(file), is_kept=False, problem=str(err))
+        return ManifestState(str(file), sha256_holds=False, problem=str(err))
     problem = None
     try:
         check_files(manifest, file.parent)
@@ -53,7 +53,7 @@ def manifest_of(path: Path) -> ManifestState | None:
         problem = str(err)
     return ManifestState(
         file=str(file),
-        is_kept=problem is None,
+        sha256_holds=problem is None,
         problem=problem,
         model=manifest.model,
         servable=manifest.servable,

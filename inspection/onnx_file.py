@@ -82,7 +82,7 @@ class Onnx:
         functions: operators that the file itself defines.
         parameters: elements of all initializers.
         weight_bytes: what the initializers take, external files included.
-        borders: inputs that no initializer has a value for, then the outputs.
+        inputs_and_outputs: inputs that no initializer has a value for, then the outputs.
         operators: the most frequent first.
         initializers: the largest first.
         external_files: in the order of their first use.
@@ -97,7 +97,7 @@ class Onnx:
     functions: int
     parameters: int
     weight_bytes: int
-    borders: tuple[Border, ...]
+    inputs_and_outputs: tuple[Border, ...]
     operators: tuple[OperatorCount, ...]
     initializers: tuple[Initializer, ...]
     external_files: tuple[ExternalFile, ...]
@@ -147,7 +147,7 @@ def read_onnx(path: Path, content: Content) -> Onnx:
         functions=len(functions),
         parameters=sum(initializer.parameters for initializer in walk.initializers),
         weight_bytes=sum(initializer.size_bytes for initializer in walk.initializers),
-        borders=(*inputs, *_borders(graph, 12, "output")),
+        inputs_and_outputs=(*inputs, *_borders(graph, 12, "output")),
         operators=tuple(
             OperatorCount(domain, operator, count)
             for (domain, operator), count in sorted(walk.operators.items(), key=lambda item: (-item[1], item[0]))

@@ -13,7 +13,7 @@ from contract.errors import FormatError
 from contract.files import tree_files
 from inspection.checkpoint import DTYPES, read_checkpoint
 from inspection.damage import DamagedError
-from inspection.tensors import Border, Shape, Weight
+from inspection.tensors import Border, FileSize, Shape, Weight
 from inspection.wire import Content, Message
 
 __all__ = ["DEFINITION", "GraphOperator", "SavedModel", "SavedModelBorder", "read_saved_model"]
@@ -69,10 +69,10 @@ class SavedModel:
         weight_bytes: what the variables take.
         warmup_requests: how many TF Serving sends itself before it serves the model, or None where there is no file.
         assets: files that the graph reads.
-        borders: inputs and outputs, signature by signature.
+        inputs_and_outputs: inputs and outputs, signature by signature.
         operators: the most frequent first.
         variables: the largest first; none where the graph has none.
-        files: size of each file in bytes.
+        files: of the folder.
     """
 
     tags: tuple[str, ...]
@@ -83,10 +83,10 @@ class SavedModel:
     weight_bytes: int
     warmup_requests: int | None
     assets: tuple[str, ...]
-    borders: tuple[SavedModelBorder, ...]
+    inputs_and_outputs: tuple[SavedModelBorder, ...]
     operators: tuple[GraphOperator, ...]
     variables: tuple[Weight, ...]
-    files: dict[str, int]
+    files: tuple[FileSize, ...]
 
 
 def read_saved_model(folder: Path, definition: Content) -> SavedModel:
@@ -123,7 +123,9 @@ def read_saved_model(folder: Path, definition: Content) -> SavedModel:
         weight_bytes=sum(variable.size_bytes for variable in variables),
         warmup_requests=_record_count(folder / _WARMUP),
         assets=tuple(dict.fromkeys(name for graph in graphs for name in _assets(folder, graph))),
-        borders=tuple(border for graph, info in zip(graphs, infos, strict=True) for border in _borders(graph, info)),
+        inputs_and_outputs=tuple(
+            border for graph, info in zip(graphs, infos, strict=True) for border in _borders(graph, info)
+        ),
         operators=tuple(
             sorted(
                 (GraphOperator(name, in_graph[name], in_functions[name]) for name in in_graph | in_functions),
@@ -131,7 +133,7 @@ def read_saved_model(folder: Path, definition: Content) -> SavedModel:
             )
         ),
         variables=variables,
-        files={name: (folder / name).lstat().st_size for name in tree_files(folder)},
+        files=tuple(FileSize(name, (folder / name).lstat().st_size) for name in tree_files(folder)),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from inspection.damage import DamagedError
 
-__all__ = ["Border", "Shape", "Weight", "by_size", "element_count", "size_bytes"]
+__all__ = ["Border", "FileSize", "Shape", "Weight", "by_size", "element_count", "size_bytes"]
 
 Shape = tuple[int | str, ...]
 """One entry an axis: its size, the name of a dynamic axis, or ``?`` for a dynamic axis without a name."""
@@ -56,6 +56,14 @@ class Weight:
     dtype: str
     shape: tuple[int, ...]
     parameters: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileSize:
+    """A file within a folder or an archive, by its path in it."""
+
+    file: str
     size_bytes: int
 
 

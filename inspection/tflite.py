@@ -130,7 +130,7 @@ class Tflite:
         tensors: in all subgraphs.
         weight_bytes: of all buffers; one that several tensors share counts once.
         metadata: names of the metadata entries.
-        borders: inputs and outputs, signature by signature.
+        inputs_and_outputs: inputs and outputs, signature by signature.
         operators: the most frequent first; one operator in two versions stands twice.
         weights_by_operator: the largest first.
         quantized_tensors: in the order of the file.
@@ -142,7 +142,7 @@ class Tflite:
     tensors: int
     weight_bytes: int
     metadata: tuple[str, ...]
-    borders: tuple[TfliteBorder, ...]
+    inputs_and_outputs: tuple[TfliteBorder, ...]
     operators: tuple[TfliteOperator, ...]
     weights_by_operator: tuple[OperatorWeights, ...]
     quantized_tensors: tuple[QuantizedTensor, ...]
@@ -211,7 +211,7 @@ def read_tflite(content: bytes | mmap) -> Tflite:
         tensors=sum(len(subgraph.tensors) for subgraph in subgraphs),
         weight_bytes=max(sum(sizes) - in_metadata, 0),
         metadata=tuple(entry.text(0) for entry in metadata),
-        borders=tuple(_borders(model, subgraphs)),
+        inputs_and_outputs=tuple(_borders(model, subgraphs)),
         operators=tuple(
             TfliteOperator(*code, count, bytes_by_code[code])
             for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 from inspection.damage import DamagedError
 from inspection.json_text import parse
-from inspection.tensors import Border, Shape, Weight, by_size, element_count, size_bytes
+from inspection.tensors import Border, FileSize, Shape, Weight, by_size, element_count, size_bytes
 
-__all__ = ["ArchiveEntry", "Pt2", "Pt2Border", "Pt2Operator", "entry_names", "is_pt2", "read_pt2"]
+__all__ = ["Pt2", "Pt2Border", "Pt2Operator", "entry_names", "is_pt2", "read_pt2"]
 
 MAX_JSON_BYTES = 64 * 1024 * 1024
 """All that is unpacked of one archive; the program of a net with 10,000 nodes takes 20 MB."""
@@ -36,14 +36,6 @@ _DTYPES = {
 """``ScalarType`` by number, under the names of numpy and ml_dtypes."""
 
 _OPERATOR_PREFIX = "torch.ops."
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveEntry:
-    """A file of the archive, by its path below the archive's one folder."""
-
-    file: str
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +64,10 @@ class Pt2:
         nodes: in the programs and the graphs within their nodes.
         parameters: elements of all weights and buffers that the archive lists.
         weight_bytes: what they take.
-        borders: inputs and outputs of each program.
+        inputs_and_outputs: inputs and outputs of each program.
         operators: the most frequent first.
         weights: the largest first; none in an archive of torch 2.6 or older, which has them as a pickle.
-        entries: the archive's files, in its order.
+        files: of the archive, in its order, by their paths below its one folder.
     """
 
     torch: str
@@ -84,10 +76,10 @@ class Pt2:
     nodes: int
     parameters: int
     weight_bytes: int
-    borders: tuple[Pt2Border, ...]
+    inputs_and_outputs: tuple[Pt2Border, ...]
     operators: tuple[Pt2Operator, ...]
     weights: tuple[Weight, ...]
-    entries: tuple[ArchiveEntry, ...]
+    files: tuple[FileSize, ...]
 
 
 def entry_names(file: BinaryIO) -> list[str]:
@@ -141,12 +133,14 @@ def read_pt2(file: BinaryIO) -> Pt2:
         nodes=operators.total(),
         parameters=sum(weight.parameters for weight in weights),
         weight_bytes=sum(weight.size_bytes for weight in weights),
-        borders=tuple(Pt2Border(*border, name) for name, program in programs.items() for border in program.borders),
+        inputs_and_outputs=tuple(
+            Pt2Border(*border, name) for name, program in programs.items() for border in program.borders
+        ),
         operators=tuple(
             Pt2Operator(name, count) for name, count in sorted(operators.items(), key=lambda item: (-item[1], item[0]))
         ),
         weights=tuple(sorted(weights, key=by_size)),
-        entries=tuple(ArchiveEntry(name, info.file_size) for name, info in names.items()),
+        files=tuple(FileSize(name, info.file_size) for name, info in names.items()),
     )
 
 
