@@ -60,19 +60,13 @@ def test_a_change_in_the_code_of_a_stage_makes_only_its_files_again(tree, showdo
     # A comment changes no byte of the files, so nothing that reads them has to run.
     assert ran == {stage for stage in after if stage.startswith("tflite.")}
     assert len(ran) == 18
-    assert (
-        len(re.findall(r"^\[ *\d+/\d+\] tflite\.", output, re.MULTILINE)) == len(re.findall(r"^\[", output, re.M)) == 3
-    )
+    lines = re.findall(r"^\[ *\d+/\d+\] (\S+)", output, re.MULTILINE)
+    assert sorted(lines) == ["tflite.keras", "tflite.pytorch", "tflite.static_graph"]
 
 
 def test_a_change_in_a_network_makes_only_its_branch_again(tree, showdown):
     before = results(tree / "build")
     # Small enough for the tolerance, large enough for other bytes.
-    edit(
-        tree / "models" / "or_gate" / "torch_net.py",
-        "\n    return net\n\n\ndef train",
-        "\n    return net\n\n\ndef train",
-    )
     edit(
         tree / "models" / "or_gate" / "torch_net.py",
         "                parameter.sub_(config.learning_rate * slope[name])\n    return net\n",
@@ -115,7 +109,7 @@ def test_a_converter_that_swaps_the_inputs_is_stopped_at_its_hop(tmp_path, clone
     [line] = [line for line in done.stderr.splitlines() if line.startswith("showdown: ")]
     found = re.fullmatch(
         r"showdown: error: verify\.to_tensorflow\.pytorch: to_tensorflow in tensorflow_c: y for \w+ input '.+'"
-        r".*, x = \[(\S+) (\S+)\]: is (\S+), the step before gave (\S+), "
+        r".*, x = \[ *(\S+) +(\S+) *\]: is (\S+), the step before gave (\S+), "
         r"\|difference\| (\S+) is over the tolerance of 1e-06.*",
         line,
     )

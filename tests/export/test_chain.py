@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -55,10 +56,7 @@ def test_there_is_no_cycle(stages):
 
 
 def test_the_or_gate_has_77_stages(stages):
-    count = {}
-    for stage in stages:
-        kind = stage.name.partition(".")[0]
-        count[kind] = count.get(kind, 0) + 1
+    count = Counter(stage.name.partition(".")[0] for stage in stages)
     recipes = 6 * 3
     assert count == {
         "golden": 1,

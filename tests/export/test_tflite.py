@@ -3,6 +3,7 @@
 import importlib.metadata
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def names_of(enumeration) -> dict[int, str]:
     return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}
 
 
-def operators(model) -> list[tuple[str, object]]:
+def operators(model) -> list[tuple[str, Any]]:
     from tensorflow.lite.python import schema_py_generated as schema
 
     builtin = names_of(schema.BuiltinOperator)

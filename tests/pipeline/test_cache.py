@@ -165,6 +165,21 @@ def test_a_result_that_is_made_again_replaces_the_damaged_one(cache, build):
     assert cache.find(STAGE, KEY) == again
 
 
+def test_a_stage_that_publishes_drops_its_earlier_results_before_it_replaces_what_they_published(cache, build):
+    publishes = replace(STAGE, publishes=True)
+    make(cache, build, stage=publishes)
+    with pytest.raises(KeyboardInterrupt), cache.workspace(publishes, "f" * 20):
+        raise KeyboardInterrupt
+    assert cache.find(publishes, KEY) is None
+
+
+def test_a_stage_that_publishes_nothing_keeps_them(cache, build):
+    kept = make(cache, build)
+    with pytest.raises(KeyboardInterrupt), cache.workspace(STAGE, "f" * 20):
+        raise KeyboardInterrupt
+    assert cache.find(STAGE, KEY) == kept
+
+
 # --- digests
 
 

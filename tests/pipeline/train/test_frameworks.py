@@ -14,7 +14,11 @@ from contract.errors import ConversionError, SpecError
 from contract.tensor_spec import TensorSpec
 from models.or_gate.spec import SPEC
 
-pytestmark = pytest.mark.slow  # PyTorch and TensorFlow
+pytestmark = [
+    pytest.mark.slow,  # PyTorch and TensorFlow
+    # Where there is no GPU: TensorFlow, in this process before it, has asked for one already.
+    pytest.mark.filterwarnings("ignore:CUDA initialization:UserWarning"),
+]
 
 STAGES = {
     "pytorch": "pipeline.train.pytorch",
