@@ -76,4 +76,6 @@ def _run(plan: Plan, options: Namespace, again: Callable[[Stage], bool]) -> None
 
         print_summary(content, plan.build, seconds)
     else:
-        print(f"Nothing to do: all {len(stages)} stages are up to date ({seconds:.2f} s). Published in {plan.build}/")
+        print(
+            f"Nothing to do: all {len(stages)} stages are up to date ({seconds:.2f} s). Published in {shown(plan.build)}/"
+        )

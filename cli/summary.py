@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.paths import shown
+
 __all__ = ["print_summary"]
 
 _PLAIN_WIDTH = 132
@@ -26,7 +28,7 @@ def print_summary(report: Mapping[str, Any], build: Path, seconds: float) -> Non
     if any(_answers(row) for row in report["rows"]):
         console.print()
         console.print(_truth_table(report["rows"]))
-    console.print(f"\nExported {report['model']} to {_short(build)}/ in {seconds:.1f} s. Next:", highlight=False)
+    console.print(f"\nExported {report['model']} to {shown(build)}/ in {seconds:.1f} s. Next:", highlight=False)
     for purpose, command in _next(report, build).items():
         console.print(f"  {purpose:28} {command}", highlight=False, soft_wrap=True)
 
@@ -103,14 +105,10 @@ def _predicted(answer: Mapping[str, Any]) -> int:
     return int(scores[0] > 0.5) if len(scores) == 1 else scores.index(max(scores))
 
 
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def _next(report: Mapping[str, Any], build: Path) -> dict[str, str]:
     return {
         "serve all of it": f"tensorflow_model_server --rest_api_port=8501 --model_config_file="
         f"{build.resolve()}/serving/models.config",
-        "look at the TFLite files": f"ls {_short(build)}/tflite",
+        "look at the TFLite files": f"ls {shown(build)}/tflite",
         "prove every hop again": f".venv/bin/showdown verify {report['model']}",
     }
