@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from cli.paths import shown
 from contract.errors import ManifestError, UsageError
 from contract.listing import all_leftovers, damages, published
 from contract.store import remove_leftovers
@@ -76,6 +77,5 @@ def _run(plan: Plan, options: Namespace, again: Callable[[Stage], bool]) -> None
 
         print_summary(content, plan.build, seconds)
     else:
-        print(
-            f"Nothing to do: all {len(stages)} stages are up to date ({seconds:.2f} s). Published in {shown(plan.build)}/"
-        )
+        done = f"Nothing to do: all {len(stages)} stages are up to date ({seconds:.2f} s)."
+        print(f"{done} Published in {shown(plan.build)}/")
