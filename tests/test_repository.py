@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_every_top_level_package_has_its_layer():
 def test_the_lock_holds_every_dependency():
     project = PYPROJECT["project"]
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK, re.MULTILINE))
-    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    for requirement in [*project["dependencies"], *chain(*project["optional-dependencies"].values())]:
         [(name, pinned)] = re.findall(r"^([a-z0-9-]+)(?:==(\S+))?", requirement)
         assert name in locked, f"{requirement} is not in requirements.lock: make lock"
         assert pinned in {"", locked[name]}, f"{requirement}, but {locked[name]} in requirements.lock: make lock"

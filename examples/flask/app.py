@@ -27,7 +27,11 @@ Predict = Callable[[np.ndarray[Any, np.dtype[np.float32]]], list[list[float]]]
 
 def instances() -> np.ndarray[Any, np.dtype[np.float32]]:
     """The body of the request, ``{"instances": [[0, 1], ...]}``, as float32 [batch, 2]; anything else is a 400."""
-    body = request.get_json(force=True)  # whatever the Content-Type, as TensorFlow Serving does
+    try:
+        # Whatever the Content-Type, as TensorFlow Serving does; what is no JSON comes out as None.
+        body = request.get_json(force=True, silent=True)
+    except RecursionError:
+        body = None
     if not isinstance(body, dict) or set(body) != {"instances"}:
         raise BadRequest('the body has to be {"instances": [[0, 1], ...]}')
     rows = body["instances"]
@@ -74,11 +78,10 @@ def torch_predictor(seed: int) -> Predict:
 def tensorflow_predictor(folder: Path) -> Predict:
     """A SavedModel from disk."""
     model = tf.saved_model.load(str(folder))
-    signature = model.signatures["serving_default"]
 
-    def predict(x: np.ndarray[Any, np.dtype[np.float32]], model: Any = model) -> list[list[float]]:
-        # A signature does not keep its variables alive, the model does.
-        rows: list[list[float]] = signature(x=tf.constant(x))["y"].numpy().tolist()
+    def predict(x: np.ndarray[Any, np.dtype[np.float32]]) -> list[list[float]]:
+        # By way of the model: a signature alone does not keep its variables alive.
+        rows: list[list[float]] = model.signatures["serving_default"](x=tf.constant(x))["y"].numpy().tolist()
         return rows
 
     return predict
