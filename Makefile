@@ -1,6 +1,6 @@
 # The stages of the showdown, short names for what scripts/setup installs. GNU make 3.81, which macOS has, is enough.
 #
-#   make export MODEL=or_gate ARGS="--seed 7"     options for showdown go into ARGS
+#   make export MODEL=or_gate ARGS="--seed 7"   options for showdown go into ARGS
 #   make setup TORCH_BACKEND=cpu                 torch without CUDA; kept until another TORCH_BACKEND is asked for
 
 # The stamp's name tells which torch is installed. No shell is started here: make does nothing when nothing has to be done.
