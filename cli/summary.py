@@ -1,5 +1,6 @@
 """The end of an export: what was made, how equal it is, what each file answers, and what to try next."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,9 @@ def _predicted(answer: Mapping[str, Any]) -> int:
 
 
 def _next(report: Mapping[str, Any], build: Path) -> dict[str, str]:
+    config = shlex.quote(f"{build.resolve()}/serving/models.config")
     return {
-        "serve all of it": f"tensorflow_model_server --rest_api_port=8501 --model_config_file="
-        f"{build.resolve()}/serving/models.config",
-        "look at the TFLite files": f"ls {shown(build)}/tflite",
+        "serve all of it": f"tensorflow_model_server --rest_api_port=8501 --model_config_file={config}",
+        "look at the TFLite files": f"ls {shlex.quote(f'{shown(build)}/tflite')}",
         "prove every hop again": f".venv/bin/showdown verify {report['model']}",
     }
