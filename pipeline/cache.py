@@ -133,9 +133,8 @@ class Cache:
                 shutil.rmtree(earlier)
         folder = self._folder / stage.name / f".{key}.{os.getpid()}.partial"
         if folder.exists():
-            shutil.rmtree(
-                folder
-            )  # of a killed run that had this process id: in a container it may be the same each time
+            # Of a killed run that had this process id: in a container it may be the same each time.
+            shutil.rmtree(folder)
         folder.mkdir(parents=True)
         try:
             yield folder

@@ -143,7 +143,7 @@ class _Run:
     def run(self) -> dict[str, Entry]:
         self._graph.prepare()
         for stage in self._stages.values():
-            self._cache.source(stage)
+            self._cache.source(stage)  # taken before the workers import the code, whatever is edited meanwhile
         self._advance()
         waiting = [stage for stage in self._stages.values() if stage.name not in self._done]
         if waiting:
