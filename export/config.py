@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from contract.errors import UsageError
+from pipeline.to_tensorflow.converter import CONVERTERS
 
-__all__ = ["CONVERTERS", "EXPORTERS", "ExportConfig"]
+__all__ = ["EXPORTERS", "ExportConfig"]
 
-CONVERTERS = ("onnx-tf",)
 EXPORTERS = ("dynamo", "torchscript")
 _LEAST_OPSET = 18
 

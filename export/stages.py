@@ -9,6 +9,7 @@ from contract.store import versions
 from export.config import ExportConfig
 from export.recipes import Recipe, load_recipes
 from pipeline.stage import Stage
+from pipeline.to_tensorflow.converter import CONVERTERS
 
 __all__ = [
     "Plan",
@@ -40,7 +41,6 @@ _SAVED_MODEL = {
     Framework.KERAS: "export.saved_model:export_keras",
     Framework.STATIC_GRAPH: "export.saved_model:export_static_graph",
 }
-_CONVERTER_MODULES = {"onnx-tf": "pipeline.to_tensorflow.with_onnx_tf"}
 
 # Files that compute in integers clip what lies outside the calibrated range; only the others are asked about it.
 _IN_RANGE = ("golden", "random", "edge")
@@ -169,7 +169,7 @@ def to_tensorflow(plan: Plan, network: str) -> Stage:
         inputs={"model_onnx": f"to_onnx.{network}/model.onnx"},
         params={"converter": plan.config.converter},
         after=(f"verify.to_onnx.{network}",),
-        code=(_CONVERTER_MODULES[plan.config.converter],),
+        code=(CONVERTERS[plan.config.converter],),
     )
 
 

@@ -1,10 +1,11 @@
-"""What a converter is, and which there are."""
+"""What a converter is, and which there are. Standard library only: the chain is planned by it."""
 
 import importlib
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["CONVERTERS", "Converter", "load_converter"]
 
@@ -12,7 +13,7 @@ __all__ = ["CONVERTERS", "Converter", "load_converter"]
 class Converter(Protocol):
     """Turns an ONNX model into a SavedModel."""
 
-    def __call__(self, model: onnx.ModelProto, folder: Path) -> None:
+    def __call__(self, model: "onnx.ModelProto", folder: Path) -> None:
         """Writes a SavedModel with the signature ``serving_default``; names and dynamic axes are the ONNX model's.
 
         Raises:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from contract.errors import UsageError
-from export.config import CONVERTERS, EXPORTERS, ExportConfig
+from export.config import EXPORTERS, ExportConfig
+from pipeline.to_tensorflow.converter import CONVERTERS
 
 
 def test_defaults_are_possible():
