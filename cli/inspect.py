@@ -12,9 +12,6 @@ __all__ = ["inspect"]
 _ROWS = 20
 """Rows of a table that are shown; `--json` has all of them."""
 
-_PLAIN_WIDTH = 132
-"""Columns where there is no terminal to ask."""
-
 
 def inspect(options: Namespace) -> None:
     """Shows what a model file holds."""
@@ -27,22 +24,21 @@ def inspect(options: Namespace) -> None:
 
 def _show(values: Mapping[str, Any]) -> None:
     """Prints the single values first, then a table for each list of objects."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PLAIN_WIDTH)
+    from cli.terminal import console
+
+    output = console()
     facts = Table.grid(padding=(0, 2, 0, 0))
     for name, value in values.items():
         if not _is_table(value) and (text := _text(value)):
             facts.add_row(Text(_label(name), style="dim"), Text(text))
-    console.print(facts)
+    output.print(facts)
     for name, rows in values.items():
         if not _is_table(rows):
             continue
-        console.print()
+        output.print()
         table = Table(title=_label(name), title_justify="left", box=None, pad_edge=False)
         columns = [key for key in rows[0] if any(row[key] is not None for row in rows)]
         for key in columns:
@@ -50,9 +46,9 @@ def _show(values: Mapping[str, Any]) -> None:
             table.add_column(_label(key), justify="right" if is_number else "left", overflow="fold")
         for row in rows[:_ROWS]:
             table.add_row(*(Text(_text(row[key])) for key in columns))
-        console.print(table)
+        output.print(table)
         if len(rows) > _ROWS:
-            console.print(f"... and {len(rows) - _ROWS:,} more, all with --json", highlight=False)
+            output.print(f"... and {len(rows) - _ROWS:,} more, all with --json", highlight=False)
 
 
 def _is_table(value: Any) -> bool:

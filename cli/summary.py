@@ -5,33 +5,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli.paths import shown
+from cli.terminal import console
 
 __all__ = ["print_summary"]
-
-_PLAIN_WIDTH = 132
-"""Columns where there is no terminal to ask."""
 
 
 def print_summary(report: Mapping[str, Any], build: Path, seconds: float) -> None:
     """Prints the report of an export."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PLAIN_WIDTH)
-    console.print()
-    console.print(_artifacts(report["rows"]))
+    output = console()
+    output.print()
+    output.print(_artifacts(report["rows"]))
     for note in _notes(report["rows"]):
-        console.print(note, style="dim", highlight=False, soft_wrap=True)
+        output.print(note, style="dim", highlight=False, soft_wrap=True)
     if any(_answers(row) for row in report["rows"]):
-        console.print()
-        console.print(_truth_table(report["rows"]))
-    console.print(f"\nExported {report['model']} to {shown(build)}/ in {seconds:.1f} s. Next:", highlight=False)
+        output.print()
+        output.print(_truth_table(report["rows"]))
+    output.print(f"\nExported {report['model']} to {shown(build)}/ in {seconds:.1f} s. Next:", highlight=False)
     for purpose, command in _next(report, build).items():
-        console.print(f"  {purpose:28} {command}", highlight=False, soft_wrap=True)
+        output.print(f"  {purpose:28} {command}", highlight=False, soft_wrap=True)
 
 
 def _artifacts(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -86,9 +86,9 @@ class Plan:
         return self.spec.network(network).framework is Framework.TORCH
 
     def hops(self, network: str) -> list[str]:
-        """The verifications on the way to a network's SavedModel, in order."""
+        """The verifications that a network has behind it when its SavedModel is made, in order."""
         through = ["to_onnx", "to_tensorflow"] if self.goes_through_onnx(network) else []
-        return [f"verify.{hop}.{network}" for hop in ("train", *through, "saved_model")]
+        return [f"verify.{hop}.{network}" for hop in ("train", *through)]
 
 
 def golden(plan: Plan) -> Stage:
@@ -200,7 +200,7 @@ def saved_model(plan: Plan, network: str) -> Stage:
         worker="tensorflow",
         inputs={**_GOLDEN, **source},
         params={**plan.model, "network": network},
-        after=(plan.hops(network)[-2],),
+        after=(plan.hops(network)[-1],),
         # A converted network's own module has no part in this: the file before it is all that counts.
         code=(plan.spec_module,) if plan.goes_through_onnx(network) else (plan.spec_module, chosen.module),
     )
@@ -208,7 +208,7 @@ def saved_model(plan: Plan, network: str) -> Stage:
 
 def verify_saved_model(plan: Plan, network: str) -> Stage:
     """Every signature of the SavedModel, from disk, against the step before."""
-    before = plan.hops(network)[-2] if plan.goes_through_onnx(network) else f"train.{network}"
+    before = plan.hops(network)[-1] if plan.goes_through_onnx(network) else f"train.{network}"
     return Stage(
         f"verify.saved_model.{network}",
         "pipeline.verify.signatures:verify_saved_model",
@@ -226,7 +226,7 @@ def publish_saved_model(plan: Plan, network: str) -> Stage:
         f"publish.{network}",
         "export.publish:publish_saved_model",
         worker=None,
-        inputs={"saved_model": f"saved_model.{network}/saved_model", **_history(plan, network, plan.hops(network))},
+        inputs={"saved_model": f"saved_model.{network}/saved_model", **_history(plan, network)},
         params={
             **plan.model,
             "servable": plan.servable(network),
@@ -281,7 +281,7 @@ def publish_tflite(plan: Plan, network: str, recipe: Recipe) -> Stage:
             "tflite": f"{made}/model.tflite",
             "recipe": f"{made}/recipe.json",
             "tensors": f"verify.tflite.{recipe.name}.{network}/tensors.json",
-            **_history(plan, network, [*plan.hops(network), f"verify.tflite.{recipe.name}.{network}"]),
+            **_history(plan, network, f"verify.tflite.{recipe.name}.{network}"),
         },
         params={**plan.model, "servable": plan.servable(network), "config": plan.config.to_dict()},
         publishes=True,
@@ -376,8 +376,9 @@ def _verify(
     )
 
 
-def _history(plan: Plan, network: str, hops: list[str]) -> dict[str, str]:
+def _history(plan: Plan, network: str, *last: str) -> dict[str, str]:
     """What the manifest tells of the way: the files that something was made from, and the parity of each hop."""
+    hops = [*plan.hops(network), f"verify.saved_model.{network}", *last]
     made_from = {"weights": f"train.{network}/weights.safetensors", "golden": "golden/golden.json"}
     if plan.goes_through_onnx(network):
         made_from |= {"onnx": f"to_onnx.{network}/model.onnx", "onnx_info": f"to_onnx.{network}/onnx.json"}

@@ -35,7 +35,7 @@ def verify_saved_model(
     result = verify_file(
         out=out, model=model, hop=_HOP, golden=golden, expected=expected, artifact=artifact, on=[_RUNTIME], kinds=kinds
     )
-    answers = read_tensors(out / "outputs.npz")
+    answers, vectors = read_tensors(out / "outputs.npz"), read_golden(golden).vectors
     loaded = SavedModel(artifact)
     wanted = {signature.name: signature.method.value for signature in spec.signatures}
     if loaded.signatures != wanted:
@@ -44,7 +44,7 @@ def verify_saved_model(
         if signature.method is Method.PREDICT:
             continue
         session = loaded.session(signature.name)
-        for vector in read_golden(golden).vectors:
+        for vector in vectors:
             examples = np.array(serialized_examples(vector.inputs), dtype=object)
             outputs = session.run({"inputs": examples})
             _check(spec, signature, vector.name, outputs, answers[vector.name][signature.output])
