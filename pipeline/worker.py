@@ -191,7 +191,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
 def _log(text: str) -> None:
     # The log may be on the disk that is full, which the answer tells.
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        os.write(sys.stderr.fileno(), f"{text}\n".encode(errors="replace"))  # at once: other copies write here too
 
 
 def _foreign_error(err: Exception) -> dict[str, Any]:
