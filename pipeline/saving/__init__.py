@@ -1,0 +1,1 @@
+"""Saving and loading networks as the frameworks do it: weights alone, and whole models."""
