@@ -1,6 +1,6 @@
 """Loads a model file and runs it: the same `load` and `run` for each runtime.
 
-Neither TensorFlow's Python nor PyTorch is imported, and a runtime's own package only when it is asked for.
+A runtime's own package is imported only when it is asked for, so TensorFlow's Python for `keras` alone.
 """
 
 import importlib
@@ -28,6 +28,7 @@ RUNTIMES = {
     "tensorflow_c": "runtimes.tensorflow_c",
     "tflite_runtime": "runtimes.tflite_runtime_interpreter",
     "ai_edge_litert": "runtimes.litert_interpreter",
+    "keras": "runtimes.keras_model",
 }
 """Name of a runtime and the module that has its ``load(path, *, signature)``."""
 
@@ -37,7 +38,7 @@ def load(runtime: str, path: Path, *, signature: str = "serving_default") -> Ses
 
     Args:
         runtime: a name of `RUNTIMES`.
-        path: an .onnx file, a SavedModel folder or a .tflite file.
+        path: an .onnx file, a SavedModel folder, a .tflite or a .keras file.
         signature: the signature to run, in a file that has signatures.
 
     Raises:
