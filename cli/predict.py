@@ -14,16 +14,20 @@ _RUNTIMES = {
     Kind.ONNX: ("onnxruntime",),
     Kind.SAVED_MODEL: ("tensorflow_c",),
     Kind.TFLITE: ("ai_edge_litert", "tflite_runtime"),
+    Kind.KERAS: ("keras",),
 }
 """The runtimes that take a format, the default first."""
+
+_WITHOUT_SIGNATURES = {Kind.ONNX: "an ONNX file", Kind.KERAS: "a Keras file"}
 
 
 def predict(options: Namespace) -> None:
     """Runs a model file once and shows its outputs."""
     kind = kind_of(options.file)
     runtime = _runtime(kind, options)
-    if options.signature is not None and kind is Kind.ONNX:
-        raise UsageError(f"{options.file}: an ONNX file has one graph and no signatures; leave --signature out")
+    if options.signature is not None and kind in _WITHOUT_SIGNATURES:
+        what = _WITHOUT_SIGNATURES[kind]
+        raise UsageError(f"{options.file}: {what} has one graph and no signatures; leave --signature out")
     values = read_values(options.input)
     with load(runtime, options.file, signature=options.signature or "serving_default") as session:
         outputs = run_real(session, fitted(values, session, allow_nan=options.allow_nan))

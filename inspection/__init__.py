@@ -15,6 +15,7 @@ from typing import Any
 from contract.errors import FormatError, UsageError
 from contract.store import versions
 from inspection.damage import DamagedError
+from inspection.keras_file import KerasFile, is_keras, read_keras
 from inspection.manifests import ManifestState, manifest_of
 from inspection.onnx_file import Onnx, is_onnx, read_onnx
 from inspection.safetensors_file import LENGTH_BYTES, Safetensors, read_safetensors
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     TFLITE = "tflite"
     SAFETENSORS = "safetensors"
     PT2 = "pt2"
+    KERAS = "keras"
 
 
 _NAMES = {
@@ -41,6 +43,7 @@ _NAMES = {
     Kind.TFLITE: "TFLite file",
     Kind.SAFETENSORS: "safetensors file",
     Kind.PT2: "torch.export archive",
+    Kind.KERAS: "Keras file",
 }
 
 _SUFFIXES = {
@@ -48,6 +51,7 @@ _SUFFIXES = {
     ".tflite": Kind.TFLITE,
     ".safetensors": Kind.SAFETENSORS,
     ".pt2": Kind.PT2,
+    ".keras": Kind.KERAS,
 }
 """What a file was meant to be, if its content does not tell: then its reader says what is wrong with it."""
 
@@ -82,7 +86,7 @@ class Inspection:
     file: str
     kind: Kind
     size_bytes: int
-    content: Onnx | SavedModel | Tflite | Safetensors | Pt2
+    content: Onnx | SavedModel | Tflite | Safetensors | Pt2 | KerasFile
     manifest: ManifestState | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,13 +127,15 @@ def inspect(path: Path) -> Inspection:
         return Inspection(str(path), kind, size, content, manifest_of(path))
 
 
-def _content(path: Path, kind: Kind) -> Onnx | SavedModel | Tflite | Safetensors | Pt2:
+def _content(path: Path, kind: Kind) -> Onnx | SavedModel | Tflite | Safetensors | Pt2 | KerasFile:
     with (path / DEFINITION if kind is Kind.SAVED_MODEL else path).open("rb") as file:
         match kind:
             case Kind.SAFETENSORS:
                 return read_safetensors(file, path.stat().st_size)
             case Kind.PT2:
                 return read_pt2(file)
+            case Kind.KERAS:
+                return read_keras(file)
         with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
             match kind:
                 case Kind.ONNX:
@@ -175,6 +181,8 @@ def _file_kind(path: Path) -> Kind:
         names = entry_names(file) if head.startswith(_ZIP) else []
         if is_pt2(names):
             return Kind.PT2
+        if is_keras(names):
+            return Kind.KERAS
         if _is_pickle(head, names):
             raise FormatError(f"{path}: {_PICKLE}")
         size = path.stat().st_size

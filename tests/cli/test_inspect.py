@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,20 @@ def test_tables_show_the_largest_and_say_what_is_left_out(showdown, files):
     assert "layer.9 " not in printed
     assert "... and 10 more, all with --json" in printed
     assert len(json.loads(showdown("inspect", files[0], "--json").stdout)["tensors"]) == 30
+
+
+def test_a_keras_file(showdown, tmp_path):
+    layer = {"module": "my.layers", "class_name": "Scale", "config": {"name": "s", "dtype": "float32"}}
+    config = {"module": "keras", "class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.15.1", "date_saved": "2026-01-02@03:04:05"}')
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("model.weights.h5", bytes(1234))
+    lines = [line.split() for line in showdown("inspect", tmp_path / "m.keras").stdout.splitlines()]
+    assert ["keras", "3.15.1"] in lines
+    assert ["weight", "bytes", "1,234"] in lines
+    assert ["needed", "modules", "[my.layers]"] in lines
+    assert ["s", "Scale", "float32"] in lines
 
 
 def test_names_are_no_markup_and_no_commands_of_the_terminal(showdown, files):

@@ -74,6 +74,21 @@ def test_the_table(showdown, two_inputs):
     ]
 
 
+@pytest.mark.slow  # Keras and TensorFlow
+def test_a_keras_file(showdown, tmp_path):
+    keras = pytest.importorskip("keras")
+    x = keras.Input((2,), name="x")
+    path = tmp_path / "m.keras"
+    keras.Model(x, keras.layers.Rescaling(2.0, 1.0, name="y")(x)).save(path)
+    done = showdown("predict", path, "--input", "[[0, 1], [2, 3]]", "--json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"y": [[1.0, 3.0], [5.0, 7.0]]}\n', "")
+    done = showdown("predict", path, "--input", "[[0, 1, 2]]")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "input x: wanted x float32[batch, 2], given float32[1, 3]" in done.stderr
+    done = showdown("predict", path, "--input", "[[0, 1]]", "--signature", "x")
+    assert (done.returncode, "a Keras file has one graph and no signatures" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
