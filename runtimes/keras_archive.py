@@ -45,7 +45,7 @@ class Foreign:
     """A class or function that is not Keras's own.
 
     Attributes:
-        name: with its module, such as ``my_layers.Scale``.
+        name: with its module, such as ``my_layers.Scale``, where the config has it.
         registered_name: the name under which it has to be registered in Keras, such as ``my_package>Scale``.
     """
 
@@ -153,11 +153,14 @@ def _foreign(config: Mapping[str, Any]) -> Iterator[Foreign]:
                 "it has a Lambda layer, which is Python code and is not loaded; build the net with layers of Keras, or "
                 "by a module in models/ that defines a class for it"
             )
-        if module is not None and not _is_own(module):
-            # A function has its name as its config, and Keras looks it up by that.
-            given = value.get("config") if name == "function" else value.get("registered_name", name)
-            shown = given if name == "function" else name
-            yield Foreign(f"{module}.{shown}", str(given))
+        is_function = name == "function"
+        # A function has its name as its config, and Keras looks it up by that; one that is registered has a > in it.
+        given = str(value.get("config") if is_function else value.get("registered_name", name))
+        # Keras writes null for the module of a class that the main program, such as a notebook, has defined.
+        is_of_main = "module" in value and module is None and not name.startswith("__")
+        if is_of_main or not _is_own(module) or (is_function and ">" in given):
+            shown = given if is_function else name
+            yield Foreign(shown if module in (None, "builtins") else f"{module}.{shown}", given)
 
 
 def _is_own(module: object) -> bool:

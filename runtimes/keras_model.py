@@ -241,8 +241,9 @@ def _error_types() -> tuple[type[Exception], ...]:
 
 
 def _reason(err: Exception) -> str:
-    """Keras's message in one line of bounded length."""
-    line = one_line(err) or type(err).__name__
+    """Keras's message in one line of bounded length, without the configs around and behind the reason."""
+    line = one_line(err).rpartition("Exception encountered: ")[2].partition(" Full object config: ")[0]
+    line = line or type(err).__name__
     return line if len(line) <= _MAX_REASON else f"{line[:_MAX_REASON]}..."
 
 

@@ -53,6 +53,18 @@ def test_foreign_classes_and_functions_are_named_once_and_in_order(write):
     )
 
 
+def test_so_are_those_of_a_main_program_and_registered_functions_which_have_no_module(write):
+    scale = one("Scale", module=None, registered_name="mine>Scale")
+    function = one("function", module="builtins") | {"config": "mine>act", "registered_name": "function"}
+    tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 2]}}
+    old = {"class_name": "GlorotUniform", "config": {"seed": None}}
+    dense = one("Dense") | {"config": {"activation": function, "kernel_initializer": old}, "inbound_nodes": [tensor]}
+    assert check_keras(write(net(scale, dense))) == (
+        Foreign("Scale", "mine>Scale"),
+        Foreign("mine>act", "mine>act"),
+    )
+
+
 def test_what_a_net_was_compiled_with_counts_for_nothing(write):
     compiled = {"loss": one("Curious", module="my.losses")}
     assert check_keras(write(net(compile_config=compiled))) == ()

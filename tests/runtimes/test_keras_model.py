@@ -262,6 +262,22 @@ def test_a_class_has_to_be_registered(keras, save):
     assert "\n" not in message
 
 
+def test_a_function_has_to_be_registered(keras, save):
+    def curious(x):
+        return x + 1
+
+    path = save(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation=curious)]))
+    with pytest.raises(RuntimeRefusedError, match=r"keras refuses it: .*function 'curious'.* Make sure") as caught:
+        load("keras", path)
+    assert "{" not in str(caught.value)
+    keras.saving.register_keras_serializable("here")(curious)
+    path = save(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation=curious)]))
+    load("keras", path).close()
+    keras.saving.get_custom_objects().pop("here>curious")
+    with pytest.raises(RuntimeRefusedError, match=r"m\.keras: it needs here>curious, not a part of Keras"):
+        load("keras", path)
+
+
 def test_no_module_is_imported_for_a_file(keras, save, changed, tmp_path, monkeypatch):
     (tmp_path / "harmful.py").write_text(f"open({str(tmp_path / 'was here')!r}, 'w')\nDense = None\n")
     monkeypatch.syspath_prepend(tmp_path)
