@@ -1,10 +1,12 @@
 """A .keras file in Keras 3 on TensorFlow."""
 
 import os
+import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +26,7 @@ from runtimes.session import Session, check_file, check_inputs, named_axes, one_
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["KerasSession", "call_by_name", "load", "load_model"]
+__all__ = ["KerasSession", "all_weights", "call_by_name", "load", "load_model"]
 
 _RUNTIME = "keras"
 _BACKEND = "tensorflow"
@@ -32,6 +34,9 @@ _SUFFIX = ".keras"
 
 _BATCH = "batch"
 """Keras leaves the first axis of every input to the batch; other dynamic axes have no name in a .keras file."""
+
+_KEPT = "freshly-initialized weights"
+"""Stands in the warning of keras/src/saving/saving_lib.py that a layer was not loaded."""
 
 _MAX_REASON = 500
 """Characters of Keras's reason: it repeats the config of what it cannot build, which has no limit."""
@@ -155,7 +160,8 @@ def load_model(path: Path) -> "keras.Model":
             "module in models/ that defines it with @keras.saving.register_keras_serializable()"
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with all_weights():
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
     except _error_types() as err:
         raise RuntimeRefusedError(f"{path}: {_RUNTIME} refuses it: {_reason(err)}") from err
 
@@ -197,6 +203,21 @@ def call_by_name(net: "keras.Model", inputs: Mapping[str, Any]) -> dict[str, Any
     if isinstance(answer, dict) and len(answers) == len(answer):
         return dict(answer)
     return dict(zip(_output_names(net, len(answers)), answers, strict=True))
+
+
+@contextmanager
+def all_weights() -> Iterator[None]:
+    """Around a load, it lets no layer keep its random weights: Keras 3.15 only warns of that, with other warnings.
+
+    Raises:
+        ValueError: at the end of the block, with Keras's reason.
+    """
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for warning in found:
+        if _KEPT in str(warning.message):
+            raise ValueError(str(warning.message))
 
 
 def _output_names(net: "keras.Model", count: int) -> list[str]:
