@@ -21,6 +21,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 _VERBS = {
     "export": "cli.export:export",
     "verify": "cli.export:verify",
+    "evaluate": "cli.export:evaluate",
+    "new": "cli.new:new",
     "versions": "cli.versions:versions",
     "doctor": "cli.doctor:doctor",
     "inspect": "cli.inspect:inspect",
@@ -31,10 +33,11 @@ _VERBS = {
 
 _EPILOG = """\
 start here:
-  showdown export                 train the OR network and build every file, proven equal at each hop
-  showdown export --seed 7        the same from other starting weights: the next version
-  showdown verify                 prove the parity of every hop anew, and that no published file has changed
-  showdown VERB --help            what a verb does, and its options
+  showdown export                      train the OR network and build every file, proven equal at each hop
+  showdown export resnet.onnx          the same with a file of yours: .onnx, .keras or .pt2
+  showdown new flowers --from torch    begin models/flowers/; then showdown export flowers
+  showdown verify                      prove the parity of every hop anew, and that no published file has changed
+  showdown VERB --help                 what a verb does, and its options
 
 exit status: 0 done, 1 failed, 2 asked for something that is not there, 130 interrupted, 143 terminated
 """
@@ -54,32 +57,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--build-dir", type=Path, default=_ROOT / "build", metavar="DIR", help="default: build/")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument(
-        "model", nargs="?", default="or_gate", metavar="MODEL", help="a folder in models/; default: or_gate"
-    )
-    model.add_argument("--json", action="store_true", help="print the report as JSON; progress goes to standard error")
-
-    export = verbs.add_parser(
-        "export",
-        parents=[model, common],
-        help="run the chain: train, convert, verify, publish",
-        description="Trains a model's networks, converts them, verifies every hop, and publishes SavedModels to "
-        "build/serving/ and TFLite files to build/tflite/. What did not change is not made again.",
-    )
-    export.add_argument("--seed", type=int, default=0, help="of the starting weights; default: 0")
-    export.add_argument("--exporter", default="dynamo", metavar="NAME", help="dynamo (default) or torchscript")
-    export.add_argument("--opset", type=int, metavar="N", help="ONNX opset, 18 or newer; default: the exporter's")
-    export.add_argument("--converter", default="onnx-tf", metavar="NAME", help="ONNX to TensorFlow; default: onnx-tf")
-    export.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N versions; default: keep all")
-
-    verbs.add_parser(
-        "verify",
-        parents=[model, common],
-        help="prove the parity of every hop anew",
-        description="Holds every published file against its manifest, and runs every verification of the last export "
-        "again, cached or not.",
-    )
+    _add_chain_verbs(verbs, common)
 
     versions = verbs.add_parser(
         "versions",
@@ -119,6 +97,109 @@ def parser() -> argparse.ArgumentParser:
     )
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
+
+
+def _add_chain_verbs(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
+    """The verbs that run the chain, or make what it runs on."""
+    report = argparse.ArgumentParser(add_help=False)
+    report.add_argument("--json", action="store_true", help="print the report as JSON; progress goes to standard error")
+
+    export = verbs.add_parser(
+        "export",
+        parents=[report, common],
+        help="run the chain: train, convert, verify, publish",
+        description="Trains or loads a model's networks, converts them, verifies every hop, and publishes SavedModels "
+        "to build/serving/ and TFLite files to build/tflite/. What did not change is not made again.",
+    )
+    export.add_argument(
+        "model",
+        nargs="?",
+        default="or_gate",
+        metavar="MODEL",
+        help="a folder in models/, an .onnx, .keras or .pt2 file, or module:factory; default: or_gate",
+    )
+    export.add_argument("--seed", type=int, default=0, help="of the starting weights; default: 0")
+    export.add_argument("--exporter", default="dynamo", metavar="NAME", help="dynamo (default) or torchscript")
+    export.add_argument(
+        "--opset", type=int, metavar="N", help="ONNX opset, 18 or newer; default: the newest that the converter knows"
+    )
+    export.add_argument("--converter", default="onnx-tf", metavar="NAME", help="ONNX to TensorFlow; default: onnx-tf")
+    export.add_argument("--recipes", metavar="NAME,NAME", help="TFLite recipes; default: the spec's, or all")
+    export.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N versions; default: keep all")
+
+    brought = export.add_argument_group("for a file or module:factory, which have no folder in models/")
+    brought.add_argument(
+        "--name", metavar="NAME", help="what it is served as; default: the file's or the module's name"
+    )
+    brought.add_argument(
+        "--calibration", type=Path, metavar="FILE.npz", help="representative inputs: an array an input, a row a call"
+    )
+    brought.add_argument(
+        "--axis",
+        action="append",
+        default=[],
+        metavar="NAME=N,N",
+        help="sizes that a dynamic axis is tried with, such as height=224,256",
+    )
+    brought.add_argument(
+        "--tolerance",
+        action="append",
+        default=[],
+        metavar="HOP=PART",
+        help="how far a hop may be off, as part of the largest value, such as tflite.int8=0.3",
+    )
+    brought.add_argument("--from", dest="framework", default="torch", metavar="NAME", help="torch (default) or keras")
+    brought.add_argument(
+        "--weights", type=Path, metavar="FILE", help="of module:factory: .safetensors, .pt, .pth or .weights.h5"
+    )
+    brought.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="what module:factory takes, such as 'x:float32[batch,3,224,224]'; once for each input",
+    )
+    brought.add_argument(
+        "--output", action="append", default=[], metavar="NAME", help="names of what module:factory gives, in its order"
+    )
+
+    exported = argparse.ArgumentParser(add_help=False)
+    exported.add_argument(
+        "model", nargs="?", default="or_gate", metavar="MODEL", help="what was exported, by its name; default: or_gate"
+    )
+    verbs.add_parser(
+        "verify",
+        parents=[exported, report, common],
+        help="prove the parity of every hop anew",
+        description="Holds every published file against its manifest, and runs every verification of the last export "
+        "again, cached or not.",
+    )
+    verbs.add_parser(
+        "evaluate",
+        parents=[exported, report, common],
+        help="measure the accuracy of every file",
+        description="Shows how many rows of the model's labelled data the trained network, the ONNX file, the "
+        "SavedModel and each TFLite file get right, in every runtime. What was measured of the same bytes is not "
+        "measured again.",
+    )
+
+    new = verbs.add_parser(
+        "new",
+        parents=[common],
+        help="begin a model of your own",
+        description="Writes a short models/NAME/ that trains, exports and passes its tests, to be changed into yours.",
+    )
+    new.add_argument("name", metavar="NAME", help="a Python name, such as flowers")
+    new.add_argument(
+        "--from",
+        dest="framework",
+        required=True,
+        choices=["torch", "keras", "onnx"],
+        help="what the network is made in",
+    )
+    new.add_argument("--file", type=Path, metavar="FILE.onnx", help="with --from onnx: your file, which is copied")
 
 
 def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -15,10 +15,11 @@ _RUNTIMES = {
     Kind.SAVED_MODEL: ("tensorflow_c",),
     Kind.TFLITE: ("ai_edge_litert", "tflite_runtime"),
     Kind.KERAS: ("keras",),
+    Kind.PT2: ("torch",),
 }
 """The runtimes that take a format, the default first."""
 
-_WITHOUT_SIGNATURES = {Kind.ONNX: "an ONNX file", Kind.KERAS: "a Keras file"}
+_WITHOUT_SIGNATURES = {Kind.ONNX: "an ONNX file", Kind.KERAS: "a Keras file", Kind.PT2: "a .pt2 file"}
 
 
 def predict(options: Namespace) -> None:

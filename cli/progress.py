@@ -41,9 +41,16 @@ class _Step:
 
 
 class Progress:
-    """Counts what runs, and prints a line for each step that is done: the display where there is no terminal."""
+    """Counts what runs, and prints a line for each step that is done: the display where there is no terminal.
+
+    Attributes:
+        ran: whether anything had to be run.
+        names: of the stages that ran.
+        steps: the lines of the display, by title.
+    """
 
     def __init__(self, stages: Sequence[Stage], output: TextIO) -> None:
+        self.names: set[str] = set()
         self.ran = False
         self.steps: dict[str, _Step] = {}
         self._output = output
@@ -60,6 +67,7 @@ class Progress:
         """See `pipeline.engine.Observer`."""
         step = self._step(stage)
         step.began = step.began or time.monotonic()
+        self.names.add(stage.name)
 
     def finished(self, stage: Stage, entry: Entry, *, ran: bool) -> None:
         """See `pipeline.engine.Observer`."""

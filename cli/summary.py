@@ -9,19 +9,24 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.paths import shown
+from cli.table import print_table
 from cli.terminal import console
 
-__all__ = ["print_summary"]
+__all__ = ["print_accuracy", "print_summary"]
+
+
+_STYLES = {"verified": "green", "reference": "dim"}
 
 
 def print_summary(report: Mapping[str, Any], build: Path, seconds: float) -> None:
     """Prints the report of an export."""
     output = console()
     output.print()
-    output.print(_artifacts(report["rows"]))
+    has_truth_table = any(_answers(row) for row in report["rows"])
+    output.print(_artifacts(report["rows"], with_accuracy=not has_truth_table))
     for note in _notes(report["rows"]):
         output.print(note, style="dim", highlight=False, soft_wrap=True)
-    if any(_answers(row) for row in report["rows"]):
+    if has_truth_table:
         output.print()
         output.print(_truth_table(report["rows"]))
     output.print(f"\nExported {report['model']} to {shown(build)}/ in {seconds:.1f} s. Next:", highlight=False)
@@ -29,23 +34,49 @@ def print_summary(report: Mapping[str, Any], build: Path, seconds: float) -> Non
         output.print(f"  {purpose:28} {command}", highlight=False, soft_wrap=True)
 
 
-def _artifacts(rows: Sequence[Mapping[str, Any]]) -> Table:
+def print_accuracy(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints how many labelled rows each file gets right, in each runtime that took it."""
+    measured = [
+        [
+            row["published"] or row["name"],
+            check["runtime"],
+            f"{check['accuracy']['right']:,} of {check['accuracy']['of']:,}",
+            f"{check['accuracy']['right'] / check['accuracy']['of']:.1%}",
+        ]
+        for row in rows
+        for check in row["checks"]
+        if check.get("accuracy")
+    ]
+    print_table(("artifact", "runtime", "right", "accuracy"), measured, {"right", "accuracy"})
+
+
+def _artifacts(rows: Sequence[Mapping[str, Any]], *, with_accuracy: bool) -> Table:
     table = Table(
         title="Every step, and how far it is from the step before", title_justify="left", box=None, pad_edge=False
     )
     table.add_column("artifact", no_wrap=True)
     table.add_column("bytes", justify="right")
     table.add_column("max |diff|", justify="right", no_wrap=True)
+    with_accuracy &= any(check.get("accuracy") for row in rows for check in row["checks"])
+    if with_accuracy:
+        table.add_column("right", justify="right", no_wrap=True)
     table.add_column("verdict by runtime")
     for row in rows:
-        largest = max(check.get("max_abs_diff", 0.0) for check in row["checks"])
+        differences = [check["max_abs_diff"] for check in row["checks"] if "max_abs_diff" in check]
         table.add_row(
             row["published"] or row["name"],
             f"{row['size_bytes']:,}" if row["size_bytes"] is not None else "",
-            f"{largest:.1e}",
+            f"{max(differences):.1e}" if differences else "",
+            *([_right(row["checks"])] if with_accuracy else []),
             Text("; ").join(_verdicts(row["checks"])),
         )
     return table
+
+
+def _right(checks: Sequence[Mapping[str, Any]]) -> str:
+    """The accuracy in percent; from the worst to the best where the runtimes differ."""
+    found = [check["accuracy"]["right"] / check["accuracy"]["of"] for check in checks if check.get("accuracy")]
+    return " – ".join(f"{share:.1%}" for share in sorted({min(found), max(found)})) if found else ""
 
 
 def _verdicts(checks: Sequence[Mapping[str, Any]]) -> list[Text]:
@@ -54,7 +85,7 @@ def _verdicts(checks: Sequence[Mapping[str, Any]]) -> list[Text]:
     for check in checks:
         runtimes.setdefault(check["verdict"], []).append(check["runtime"])
     return [
-        Text(f"{verdict}: {', '.join(names)}", style="green" if verdict == "verified" else "yellow")
+        Text(f"{verdict}: {', '.join(names)}", style=_STYLES.get(verdict, "yellow"))
         for verdict, names in runtimes.items()
     ]
 
@@ -74,7 +105,7 @@ def _answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if row["published"]:
         for check in row["checks"]:
             if check["verdict"] == "verified":
-                return list(check["answers"])
+                return list(check.get("answers", []))
     return []
 
 

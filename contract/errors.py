@@ -11,6 +11,7 @@
     * RuntimeRefusedError       UNIMPLEMENTED        a runtime does not take this file
     * RuntimeAbsentError        UNAVAILABLE          a runtime is not installed here
     * ConversionError           INTERNAL             a step from one format to the next failed
+      * UnsupportedOpError      UNIMPLEMENTED        the converter lacks an operator: type, domain, opset, node
       * ParityError             INTERNAL             two sides of a hop disagree beyond the tolerance
     * StageError                of its cause         a stage of the chain failed: its name, the reason, its log
 """
@@ -29,6 +30,7 @@ __all__ = [
     "SpecError",
     "StageError",
     "StorageError",
+    "UnsupportedOpError",
     "UsageError",
 ]
 
@@ -107,6 +109,12 @@ class ConversionError(ShowdownError):
     """A model could not be brought from one format into the next."""
 
     code = Code.INTERNAL
+
+
+class UnsupportedOpError(ConversionError):
+    """A converter does not know an operator: its type, domain and opset, and the node that has it."""
+
+    code = Code.UNIMPLEMENTED
 
 
 class ParityError(ConversionError):

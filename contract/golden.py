@@ -1,7 +1,8 @@
 """Golden vectors: inputs and the outputs that every file on every runtime has to give. Specified in docs/formats.md."""
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,8 @@ def write_golden(path: Path, golden: Golden) -> None:
             "vectors": [
                 {
                     "name": vector.name,
-                    "inputs": {name: value.tolist() for name, value in vector.inputs.items()},
-                    "outputs": {name: value.tolist() for name, value in vector.outputs.items()},
+                    "inputs": {name: _json(value) for name, value in vector.inputs.items()},
+                    "outputs": {name: _json(value) for name, value in vector.outputs.items()},
                     "label": vector.label,
                 }
                 for vector in golden.vectors
@@ -116,8 +117,32 @@ def _tensors(values: Mapping[str, Any], specs: tuple[TensorSpec, ...], where: st
     return {spec.name: _tensor(values[spec.name], spec, where) for spec in specs}
 
 
+def _json(array: Array) -> Any:
+    """Nested lists; a string is text, or ``{"b64": ...}`` where its bytes are no UTF-8, as in TF Serving's REST API."""
+    return _mapped(array, _text).tolist() if array.dtype == object else array.tolist()
+
+
+def _mapped(array: Array, function: Callable[[Any], Any]) -> Array:
+    result = np.empty(array.size, object)
+    result[:] = [function(item) for item in array.flat]
+    return result.reshape(array.shape)
+
+
+def _text(item: bytes) -> str | dict[str, str]:
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(item).decode()}
+
+
+def _bytes(item: Any) -> bytes:
+    return item.encode() if isinstance(item, str) else base64.b64decode(item["b64"], validate=True)
+
+
 def _tensor(value: Any, spec: TensorSpec, where: str) -> Array:
     array = np.array(value, dtype=spec.dtype)
+    if array.dtype == object:
+        array = _mapped(array, _bytes)
     spec.check(array.dtype.name, array.shape, where=where)
     _check_finite(array, spec.name, where)
     return array

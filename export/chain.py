@@ -14,29 +14,41 @@ __all__ = ["chain"]
 
 def chain(plan: Plan) -> list[Stage]:
     """All stages for a model."""
+    networks = [network.name for network in plan.model.networks]
     return [
-        stages.golden(plan),
-        *(stage for network in plan.spec.networks for stage in _BRANCHES[network.framework](plan, network.name)),
-        stages.publish_golden(plan),
+        *plan.model.spec,
+        stages.probes(plan),
+        *([stages.oracle(plan)] if plan.model.oracle else []),
+        *(stage for name in networks for stage in stages.source(plan, name)),
+        *(stages.golden(plan, truth) for truth in dict.fromkeys(map(plan.truth, networks))),
+        *(stage for network in plan.model.networks for stage in _BRANCHES[network.framework](plan, network.name)),
+        *(stages.publish_golden(plan, name) for name in plan.exported),
         stages.publish_models_config(plan),
         stages.report(plan),
     ]
 
 
-def _trained_in_tensorflow(plan: Plan, network: str) -> list[Stage]:
+def _from_tensorflow(plan: Plan, network: str) -> list[Stage]:
+    return [stages.verify_source(plan, network), *_exported(plan, network)]
+
+
+def _from_torch(plan: Plan, network: str) -> list[Stage]:
     return [
-        stages.train(plan, network),
-        stages.verify_train(plan, network),
-        *_exported(plan, network),
+        stages.verify_source(plan, network),
+        stages.to_onnx(plan, network),
+        stages.verify_to_onnx(plan, network),
+        *_converted(plan, network),
     ]
 
 
-def _trained_in_torch(plan: Plan, network: str) -> list[Stage]:
+def _from_onnx(plan: Plan, network: str) -> list[Stage]:
+    return [stages.verify_source(plan, network), *_converted(plan, network)]
+
+
+def _converted(plan: Plan, network: str) -> list[Stage]:
+    if refusal := plan.refusal_to_convert(network):
+        return [stages.refused(stages.to_tensorflow(plan, network), refusal)]
     return [
-        stages.train(plan, network),
-        stages.verify_train(plan, network),
-        stages.to_onnx(plan, network),
-        stages.verify_to_onnx(plan, network),
         stages.to_tensorflow(plan, network),
         stages.verify_to_tensorflow(plan, network),
         *_exported(plan, network),
@@ -61,7 +73,8 @@ def _exported(plan: Plan, network: str) -> list[Stage]:
 
 
 _BRANCHES = {
-    Framework.TORCH: _trained_in_torch,
-    Framework.KERAS: _trained_in_tensorflow,
-    Framework.STATIC_GRAPH: _trained_in_tensorflow,
+    Framework.TORCH: _from_torch,
+    Framework.KERAS: _from_tensorflow,
+    Framework.STATIC_GRAPH: _from_tensorflow,
+    Framework.ONNX: _from_onnx,
 }

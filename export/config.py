@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from contract.errors import UsageError
+from contract.hints import hint
+from export.recipes import load_recipes
 from pipeline.to_tensorflow.converter import CONVERTERS
 
 __all__ = ["EXPORTERS", "ExportConfig"]
@@ -22,12 +24,14 @@ class ExportConfig:
         exporter: which of torch's ONNX exporters, ``dynamo`` or ``torchscript``.
         opset: ONNX opset, 18 or newer; None for the exporter's default.
         converter: which converter brings ONNX to TensorFlow.
+        recipes: names of the TFLite recipes; None for those of the model's spec, or all.
     """
 
     seed: int = 0
     exporter: str = "dynamo"
     opset: int | None = None
     converter: str = "onnx-tf"
+    recipes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -36,6 +40,10 @@ class ExportConfig:
             raise UsageError(f"no exporter {self.exporter!r}; there are: {', '.join(EXPORTERS)}")
         if self.converter not in CONVERTERS:
             raise UsageError(f"no converter {self.converter!r}; there are: {', '.join(CONVERTERS)}")
+        known = [recipe.name for recipe in load_recipes()] if self.recipes else []
+        for name in self.recipes or ():
+            if name not in known:
+                raise UsageError(f"no recipe {name!r}; {hint(name, known)}")
         if self.opset is not None and self.opset < _LEAST_OPSET:
             raise UsageError(
                 f"opset {self.opset} is too old; {_LEAST_OPSET} is the oldest that torch's exporter writes"
@@ -43,7 +51,7 @@ class ExportConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object that `from_dict` reads back."""
-        return asdict(self)
+        return {**asdict(self), "recipes": None if self.recipes is None else list(self.recipes)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -55,4 +63,5 @@ class ExportConfig:
         unknown = set(values) - {entry.name for entry in fields(cls)}
         if unknown:
             raise UsageError(f"unknown settings: {sorted(unknown)}")
-        return cls(**values)
+        recipes = values.get("recipes")
+        return cls(**{**values, "recipes": None if recipes is None else tuple(recipes)})

@@ -17,6 +17,7 @@ from contract.store import (
     remove_old_versions,
     versions,
 )
+from pipeline.refusal import read_refusal
 from pipeline.stage import Result
 
 __all__ = ["publish_golden", "publish_saved_model", "publish_tflite"]
@@ -65,20 +66,39 @@ def publish_tflite(
     *,
     out: Path,
     build: Path,
-    tflite: Path,
-    recipe: Path,
-    tensors: Path,
+    converted: Path,
+    verified: Path,
+    recipe: str,
     model: str,
     servable: str,
     config: Mapping[str, Any],
     **history: Path,
 ) -> Result:
-    """Publishes ``tflite/<servable>.<recipe>.tflite`` and its manifest beside it; see `publish_saved_model`."""
+    """Publishes ``tflite/<servable>.<recipe>.tflite`` and its manifest beside it; see `publish_saved_model`.
+
+    Where the conversion was refused, an earlier file of that name goes: it is not of this export.
+
+    Args:
+        out: stays empty.
+        build: the build folder.
+        converted: folder with the file and its recipe.
+        verified: folder with its tensors.
+        recipe: the recipe's name.
+        model: the model's name.
+        servable: the name that the network is served under.
+        config: the effective configuration of the export.
+        **history: see `publish_saved_model`.
+    """
+    target = build / "tflite" / f"{servable}.{recipe}.tflite"
+    if read_refusal(converted):
+        for path in (target.with_suffix(".json"), target):
+            path.unlink(missing_ok=True)
+        return {}
+    tflite = converted / "model.tflite"
     details = {
-        "recipe": json.loads(recipe.read_text(encoding="utf-8")),
-        **json.loads(tensors.read_text(encoding="utf-8")),
+        "recipe": json.loads((converted / "recipe.json").read_text(encoding="utf-8")),
+        **json.loads((verified / "tensors.json").read_text(encoding="utf-8")),
     }
-    target = build / "tflite" / f"{servable}.{details['recipe']['name']}.tflite"
     files = {target.name: FileRecord(size_bytes=tflite.stat().st_size, sha256=sha256(tflite))}
     manifest = _manifest(Format.TFLITE, model, servable, config, files, details, history)
     with beside(target) as temporary:
@@ -87,9 +107,9 @@ def publish_tflite(
     return {"published": [path.relative_to(build).as_posix() for path in (target, target.with_suffix(".json"))]}
 
 
-def publish_golden(*, out: Path, build: Path, golden: Path, model: str) -> Result:
-    """Publishes ``golden/<model>.json``, against which every device checks itself."""
-    target = build / "golden" / f"{model}.json"
+def publish_golden(*, out: Path, build: Path, golden: Path, servable: str) -> Result:
+    """Publishes ``golden/<servable>.json``, against which every device checks itself."""
+    target = build / "golden" / f"{servable}.json"
     with beside(target) as temporary:
         shutil.copyfile(golden, temporary)
     return {"published": [target.relative_to(build).as_posix()]}

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from contract.files import tree_files, write_json
+from pipeline.refusal import read_refusal
 from pipeline.stage import Result
 
-__all__ = ["report_path", "write_report"]
+__all__ = ["report_path", "stages_path", "write_report"]
 
 
 def report_path(build: Path, model: str) -> Path:
@@ -16,8 +17,20 @@ def report_path(build: Path, model: str) -> Path:
     return build / "report" / f"{model}.json"
 
 
+def stages_path(build: Path) -> Path:
+    """Where the last run of the chain is described: its report, and time and memory of each stage."""
+    return build / "report.json"
+
+
 def write_report(
-    *, out: Path, build: Path, model: str, config: Mapping[str, Any], rows: Sequence[Mapping[str, str]], **files: Path
+    *,
+    out: Path,
+    build: Path,
+    model: str,
+    origin: Mapping[str, Any],
+    config: Mapping[str, Any],
+    rows: Sequence[Mapping[str, str]],
+    **files: Path,
 ) -> Result:
     """Writes ``report/<model>.json``: a row for each verified step, with its size, its parity and its answers.
 
@@ -25,12 +38,14 @@ def write_report(
         out: stays empty.
         build: the build folder.
         model: the model's name.
+        origin: what the model was made of, so that the same can be exported or verified again.
         config: the effective configuration of the export.
-        rows: each has ``name``, and ``key``, under which ``files`` has its ``parity_<key>``, and where it has them,
-            ``artifact_<key>`` and ``version_<key>``; ``published`` is a path in the build folder, with ``{version}``.
+        rows: each has ``name``, and ``key``, under which ``files`` has its ``parity_<key>``, and where it has them, the
+            folder ``artifact_<key>`` and ``version_<key>``; ``artifact`` is what to weigh in that folder, ``published``
+            a path in the build folder, with ``{version}``.
         **files: see above.
     """
-    report = {"model": model, "config": config, "rows": [_row(row, files) for row in rows]}
+    report = {"model": model, "origin": origin, "config": config, "rows": [_row(row, files) for row in rows]}
     write_json(report_path(build, model), report)
     return {"published": [report_path(build, model).relative_to(build).as_posix()]}
 
@@ -39,10 +54,11 @@ def _row(row: Mapping[str, str], files: Mapping[str, Path]) -> dict[str, Any]:
     key = row["key"]
     artifact, version = files.get(f"artifact_{key}"), files.get(f"version_{key}")
     number = _read(version)["version"] if version else None
+    is_there = artifact is not None and not read_refusal(artifact)
     return {
         "name": row["name"],
-        "published": row["published"].format(version=number) if "published" in row else None,
-        "size_bytes": _size(artifact) if artifact else None,
+        "published": row["published"].format(version=number) if "published" in row and is_there else None,
+        "size_bytes": _size(artifact / row["artifact"]) if artifact and is_there else None,
         **_read(files[f"parity_{key}"]),
     }
 

@@ -33,7 +33,8 @@ def signature_outputs(
     float32 [batch, 1]. A single score with two classes becomes the two classes' scores.
     """
     if signature.method is Method.PREDICT:
-        return dict(call(inputs))
+        outputs = call(inputs)
+        return {name: outputs[name] for name in signature.outputs or outputs}
     scores = call(_parse(spec, inputs[_EXAMPLES]))[signature.output]
     if signature.method is Method.REGRESS:
         return {_VALUES: scores}

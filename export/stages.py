@@ -1,52 +1,54 @@
 """How each stage of the chain is called, what it reads, and in which worker it runs. Standard library only."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from contract.model_spec import Framework, ModelSpec
+from contract.model_spec import Framework, Refusal, expected_refusal
 from contract.store import versions
 from export.config import ExportConfig
+from export.model import FILES, Model, taken
 from export.recipes import Recipe, load_recipes
 from pipeline.stage import Stage
-from pipeline.to_tensorflow.converter import CONVERTERS
+from pipeline.to_tensorflow.converter import CONVERTERS, NEWEST_OPSETS
 
 __all__ = [
     "Plan",
     "golden",
+    "oracle",
+    "probes",
     "publish_golden",
     "publish_models_config",
     "publish_saved_model",
     "publish_tflite",
+    "refused",
     "report",
     "saved_model",
+    "source",
     "tflite",
     "to_onnx",
     "to_tensorflow",
-    "train",
     "verify_saved_model",
+    "verify_source",
     "verify_tflite",
     "verify_to_onnx",
     "verify_to_tensorflow",
-    "verify_train",
 ]
 
-_TRAIN = {
-    Framework.TORCH: ("torch", "pipeline.train.pytorch:train"),
-    Framework.KERAS: ("tensorflow", "pipeline.train.keras_model:train"),
-    Framework.STATIC_GRAPH: ("tensorflow", "pipeline.train.tensorflow_graph:train"),
+_TRAINERS = {
+    Framework.TORCH: ("torch", "pipeline.train.pytorch"),
+    Framework.KERAS: ("tensorflow", "pipeline.train.keras_model"),
+    Framework.STATIC_GRAPH: ("tensorflow", "pipeline.train.tensorflow_graph"),
 }
-_SAVED_MODEL = {
-    Framework.TORCH: "export.saved_model:export_converted",
-    Framework.KERAS: "export.saved_model:export_keras",
-    Framework.STATIC_GRAPH: "export.saved_model:export_static_graph",
-}
+"""Worker and module of the frameworks whose networks are code."""
 
 # Files that compute in integers clip what lies outside the calibrated range; only the others are asked about it.
-_IN_RANGE = ("golden", "random", "edge")
+_OWN_DATA = ("golden", "evaluation")
+_IN_RANGE = (*_OWN_DATA, "random", "edge")
 _EVERYWHERE = (*_IN_RANGE, "huge")
 
-_GOLDEN = {"golden": "golden/golden.json"}
+_SPEC = {"spec": "spec/spec.json"}
+_CALLS = {**_SPEC, "probes": "probes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,107 +56,211 @@ class Plan:
     """What to build.
 
     Attributes:
-        spec: the model.
+        model: the model.
         config: what was asked for.
         build: the build folder.
         keep: how many versions of a servable stay, or None for all.
-        recipes: a TFLite file each.
+        all_recipes: those that there are.
     """
 
-    spec: ModelSpec
+    model: Model
     config: ExportConfig
     build: Path
     keep: int | None = None
-    recipes: tuple[Recipe, ...] = field(default_factory=load_recipes)
+    all_recipes: tuple[Recipe, ...] = field(default_factory=load_recipes)
 
     @property
-    def model(self) -> dict[str, Any]:
-        """The parameter of every stage that reads the spec."""
-        return {"model": self.spec.name}
+    def recipes(self) -> tuple[Recipe, ...]:
+        """The recipes that become files."""
+        return tuple(recipe for recipe in self._asked if recipe.name not in self.left_out)
 
     @property
-    def spec_module(self) -> str:
-        """The module that every such stage depends on."""
-        return f"models.{self.spec.name}.spec"
+    def left_out(self) -> tuple[str, ...]:
+        """Names of the recipes that are asked for, but want data that the model does not have."""
+        return () if self.model.has_data else tuple(recipe.name for recipe in self._asked if recipe.needs_calibration)
 
-    def servable(self, network: str) -> str:
-        """The name under which a network is served."""
-        return self.spec.servable(self.spec.network(network))
+    @property
+    def _asked(self) -> list[Recipe]:
+        wanted = self.model.recipes if self.config.recipes is None else self.config.recipes
+        return [recipe for recipe in self.all_recipes if wanted is None or recipe.name in wanted]
 
     def goes_through_onnx(self, network: str) -> bool:
         """Whether a network comes to TensorFlow by ONNX."""
-        return self.spec.network(network).framework is Framework.TORCH
+        return self.model.network(network).framework in (Framework.TORCH, Framework.ONNX)
+
+    def is_exported_to_onnx(self, network: str) -> bool:
+        """Whether the ONNX file of a network is made here."""
+        return self.model.network(network).framework is Framework.TORCH
+
+    def source(self, network: str) -> str:
+        """The stage that a network comes from, trained or loaded."""
+        chosen = self.model.network(network)
+        return f"{'load' if chosen.weights or chosen.file else 'train'}.{network}"
+
+    def truth(self, network: str) -> str:
+        """The stage whose answers a network has to give: its own, unless the model has an oracle or a reference."""
+        if self.model.oracle:
+            return "oracle"
+        return self.source(self.model.reference or network)
+
+    def onnx(self, network: str) -> str:
+        """The folder with the ONNX file of a network."""
+        return f"to_onnx.{network}" if self.is_exported_to_onnx(network) else f"file.{network}"
 
     def hops(self, network: str) -> list[str]:
         """The verifications that a network has behind it when its SavedModel is made, in order."""
-        through = ["to_onnx", "to_tensorflow"] if self.goes_through_onnx(network) else []
-        return [f"verify.{hop}.{network}" for hop in ("train", *through)]
+        hops = [f"verify.{self.source(network)}"]
+        if self.is_exported_to_onnx(network):
+            hops.append(f"verify.to_onnx.{network}")
+        if self.goes_through_onnx(network):
+            hops.append(f"verify.to_tensorflow.{network}")
+        return hops
+
+    def refusal_to_convert(self, network: str) -> Refusal | None:
+        """Why the converter is expected not to take a network, or None."""
+        if not self.goes_through_onnx(network):
+            return None
+        return expected_refusal(self.model.refusals, self.config.converter, "to_tensorflow")
+
+    @property
+    def exported(self) -> list[str]:
+        """Names of the networks that are expected to reach a SavedModel."""
+        return [network.name for network in self.model.networks if not self.refusal_to_convert(network.name)]
+
+    @property
+    def data_code(self) -> tuple[str, ...]:
+        """The module with the model's data, which is imported by name."""
+        return (self.model.data,) if self.model.data else ()
+
+    @property
+    def data_files(self) -> dict[str, str]:
+        """The file with the model's data."""
+        return {"calibration": self.model.calibration} if self.model.calibration else {}
 
 
-def golden(plan: Plan) -> Stage:
-    """Golden vectors, and the oracle's answers to every probe."""
+def probes(plan: Plan) -> Stage:
+    """The inputs on which both sides of every hop have to agree."""
     return Stage(
-        "golden",
+        "probes",
+        "pipeline.verify.probes:generate",
+        worker="litert",
+        inputs=_SPEC,
+        files=plan.data_files,
+        code=plan.data_code,
+    )
+
+
+def oracle(plan: Plan) -> Stage:
+    """The oracle's answers to every probe."""
+    return Stage(
+        "oracle",
+        "pipeline.oracle:train",
+        worker="litert",
+        inputs=_CALLS,
+        params={"seed": plan.config.seed},
+        code=(plan.model.oracle,),
+    )
+
+
+def golden(plan: Plan, truth: str) -> Stage:
+    """Golden vectors, with the answers of that stage."""
+    return Stage(
+        f"golden.{truth}",
         "pipeline.golden:make_golden",
         worker="litert",
-        params={**plan.model, "seed": plan.config.seed},
-        code=(plan.spec_module, plan.spec.data, plan.spec.oracle),
+        inputs={**_CALLS, "outputs": f"{truth}/outputs.npz"},
+        params={"seed": plan.config.seed},
+        title="golden",
     )
 
 
-def train(plan: Plan, network: str) -> Stage:
-    """A network, trained in its own framework."""
-    chosen = plan.spec.network(network)
-    worker, call = _TRAIN[chosen.framework]
-    return Stage(
-        f"train.{network}",
-        call,
+def source(plan: Plan, network: str) -> list[Stage]:
+    """A network, trained or loaded in its own framework."""
+    chosen = plan.model.network(network)
+    if chosen.file:
+        return _from_file(plan, network)
+    worker, trainer = _TRAINERS[chosen.framework]
+    stage = Stage(
+        plan.source(network),
+        f"{trainer}:{'load' if chosen.weights else 'train'}",
         worker=worker,
-        inputs=_GOLDEN,
-        params={**plan.model, "network": network, "seed": plan.config.seed},
-        code=(plan.spec_module, chosen.module),
+        inputs=_CALLS,
+        params={"network": network, **({} if chosen.weights else {"seed": plan.config.seed})},
+        files={"weights": str(plan.model.folder / chosen.weights)} if chosen.weights else {},
+        code=(chosen.factory[0],),
     )
+    return [stage]
 
 
-def verify_train(plan: Plan, network: str) -> Stage:
-    """The trained network against the oracle."""
+def _from_file(plan: Plan, network: str) -> list[Stage]:
+    chosen = plan.model.network(network)
+    path = plan.model.folder / chosen.file
+    kind = FILES[path.suffix.lower()]
+    load = Stage(
+        plan.source(network),
+        "pipeline.train.from_file:load",
+        worker=kind.worker,
+        inputs={**_CALLS, "file": f"file.{network}/model{path.suffix.lower()}"},
+        params={"network": network, "runtime": kind.runtime},
+    )
+    # The spec of a bare file is read out of that copy, which is there already.
+    return [load] if _has(plan, f"file.{network}") else [taken(chosen, path), load]
+
+
+def _has(plan: Plan, name: str) -> bool:
+    return any(stage.name == name for stage in plan.model.spec)
+
+
+def verify_source(plan: Plan, network: str) -> Stage:
+    """The network in its own framework against the oracle or the reference, where it has one."""
+    own, truth = plan.source(network), plan.truth(network)
+    chosen = plan.model.network(network)
     return Stage(
-        f"verify.train.{network}",
+        f"verify.{own}",
         "pipeline.verify.stages:verify_network",
         worker="litert",
-        inputs={**_GOLDEN, "expected": "golden/outputs.npz", "actual": f"train.{network}/outputs.npz"},
-        params={**plan.model, "network": network},
-        code=(plan.spec_module,),
-        title=f"train.{network}",
+        inputs={
+            **_CALLS,
+            "actual": f"{own}/outputs.npz",
+            **({} if own == truth else {"expected": f"{truth}/outputs.npz"}),
+        },
+        params={
+            "hop": own.partition(".")[0],
+            "runtime": FILES[Path(chosen.file).suffix.lower()].runtime if chosen.file else chosen.framework.value,
+        },
+        title=own,
     )
 
 
 def to_onnx(plan: Plan, network: str) -> Stage:
     """The PyTorch network as an ONNX file."""
+    chosen = plan.model.network(network)
+    if chosen.file:
+        call, inputs = "pipeline.to_onnx:export_program", {"program": f"file.{network}/model.pt2"}
+    else:
+        call, inputs = "pipeline.to_onnx:export_onnx", {"weights": f"{plan.source(network)}/weights.safetensors"}
     return Stage(
         f"to_onnx.{network}",
-        "pipeline.to_onnx:export_onnx",
+        call,
         worker="torch",
-        inputs={"weights": f"train.{network}/weights.safetensors"},
+        inputs={**_SPEC, **inputs},
         params={
-            **plan.model,
             "network": network,
             "exporter": plan.config.exporter,
-            "opset": plan.config.opset,
+            "opset": plan.config.opset or NEWEST_OPSETS[plan.config.converter],
         },
-        after=(f"verify.train.{network}",),
-        code=(plan.spec_module, plan.spec.network(network).module),
+        after=(f"verify.{plan.source(network)}",),
+        code=() if chosen.file else (chosen.factory[0],),
     )
 
 
 def verify_to_onnx(plan: Plan, network: str) -> Stage:
     """The ONNX file in ONNX Runtime against the network in PyTorch."""
     return _verify(
-        plan,
         "to_onnx",
         network,
         worker="litert",
-        before=f"train.{network}",
+        before=plan.source(network),
         artifact=f"to_onnx.{network}/model.onnx",
         runtimes={"onnxruntime": "runtimes.onnx_runtime"},
     )
@@ -166,9 +272,9 @@ def to_tensorflow(plan: Plan, network: str) -> Stage:
         f"to_tensorflow.{network}",
         "pipeline.to_tensorflow.stages:convert",
         worker="tensorflow",
-        inputs={"model_onnx": f"to_onnx.{network}/model.onnx"},
+        inputs={"onnx": plan.onnx(network)},
         params={"converter": plan.config.converter},
-        after=(f"verify.to_onnx.{network}",),
+        after=(plan.hops(network)[-2],),
         code=(CONVERTERS[plan.config.converter],),
     )
 
@@ -176,11 +282,10 @@ def to_tensorflow(plan: Plan, network: str) -> Stage:
 def verify_to_tensorflow(plan: Plan, network: str) -> Stage:
     """The converted SavedModel from disk against the ONNX file."""
     return _verify(
-        plan,
         "to_tensorflow",
         network,
         worker="tensorflow_c",
-        before=f"verify.to_onnx.{network}",
+        before=f"verify.to_onnx.{network}" if plan.is_exported_to_onnx(network) else plan.source(network),
         artifact=f"to_tensorflow.{network}/saved_model",
         runtimes={"tensorflow_c": "runtimes.tensorflow_c"},
     )
@@ -188,34 +293,37 @@ def verify_to_tensorflow(plan: Plan, network: str) -> Stage:
 
 def saved_model(plan: Plan, network: str) -> Stage:
     """The SavedModel for TF Serving, with all signatures."""
-    chosen = plan.spec.network(network)
-    source = (
-        {"saved_model": f"to_tensorflow.{network}/saved_model"}
-        if plan.goes_through_onnx(network)
-        else {"weights": f"train.{network}/weights.safetensors"}
-    )
+    chosen = plan.model.network(network)
+    code: tuple[str, ...] = ()
+    if plan.goes_through_onnx(network):
+        call, made_from = "export_converted", {"saved_model": f"to_tensorflow.{network}/saved_model"}
+    elif chosen.file:
+        call, made_from = "export_keras_file", {"file": f"file.{network}/model.keras"}
+    else:
+        is_keras = chosen.framework is Framework.KERAS
+        call = "export_keras" if is_keras else "export_static_graph"
+        made_from, code = {"weights": f"{plan.source(network)}/weights.safetensors"}, (chosen.factory[0],)
     return Stage(
         f"saved_model.{network}",
-        _SAVED_MODEL[chosen.framework],
+        f"export.saved_model:{call}",
         worker="tensorflow",
-        inputs={**_GOLDEN, **source},
-        params={**plan.model, "network": network},
+        inputs={**_SPEC, "golden": f"golden.{plan.truth(network)}/golden.json", **made_from},
+        params={"network": network},
         after=(plan.hops(network)[-1],),
-        # A converted network's own module has no part in this: the file before it is all that counts.
-        code=(plan.spec_module,) if plan.goes_through_onnx(network) else (plan.spec_module, chosen.module),
+        code=code,
     )
 
 
 def verify_saved_model(plan: Plan, network: str) -> Stage:
     """Every signature of the SavedModel, from disk, against the step before."""
-    before = plan.hops(network)[-1] if plan.goes_through_onnx(network) else f"train.{network}"
+    before = plan.hops(network)[-1] if plan.goes_through_onnx(network) else plan.source(network)
     return Stage(
         f"verify.saved_model.{network}",
         "pipeline.verify.signatures:verify_saved_model",
         worker="tensorflow_c",
-        inputs={**_GOLDEN, "expected": f"{before}/outputs.npz", "artifact": f"saved_model.{network}/saved_model"},
-        params={**plan.model, "kinds": _EVERYWHERE},
-        code=(plan.spec_module, "runtimes.tensorflow_c"),
+        inputs={**_CALLS, "expected": f"{before}/outputs.npz", "artifact": f"saved_model.{network}/saved_model"},
+        params={"kinds": _EVERYWHERE},
+        code=("runtimes.tensorflow_c",),
         title=f"saved_model.{network}",
     )
 
@@ -227,12 +335,7 @@ def publish_saved_model(plan: Plan, network: str) -> Stage:
         "export.publish:publish_saved_model",
         worker=None,
         inputs={"saved_model": f"saved_model.{network}/saved_model", **_history(plan, network)},
-        params={
-            **plan.model,
-            "servable": plan.servable(network),
-            "config": plan.config.to_dict(),
-            "keep": plan.keep,
-        },
+        params={**_names(plan, network), "config": plan.config.to_dict(), "keep": plan.keep},
         publishes=True,
         title="publish",
     )
@@ -240,32 +343,41 @@ def publish_saved_model(plan: Plan, network: str) -> Stage:
 
 def tflite(plan: Plan, network: str, recipe: Recipe) -> Stage:
     """The SavedModel as a TFLite file."""
+    refusal = expected_refusal(plan.model.refusals, "tflite_converter", recipe.name)
     return Stage(
         f"tflite.{network}.{recipe.name}",
         "export.tflite:convert_tflite",
         worker="tensorflow",
-        inputs={"saved_model": f"saved_model.{network}/saved_model"},
-        params={**plan.model, "recipe": recipe.to_dict()},
+        inputs={**_SPEC, "saved_model": f"saved_model.{network}/saved_model"},
+        params={
+            "recipe": recipe.to_dict(),
+            # Of a model that nobody has described it is not known which recipes suit it; float32 has to.
+            "is_optional": plan.model.is_lenient and plan.config.recipes is None and recipe.name != "float32",
+            "refusal": refusal.reason if refusal else None,
+        },
+        files=plan.data_files if recipe.needs_calibration else {},
         after=(f"verify.saved_model.{network}",),
-        code=(plan.spec_module, plan.spec.data),
+        code=plan.data_code if recipe.needs_calibration else (),
         title=f"tflite.{network}",
     )
 
 
 def verify_tflite(plan: Plan, network: str, recipe: Recipe) -> Stage:
     """The TFLite file in every TFLite runtime against the SavedModel."""
+    calibrated = _IN_RANGE if plan.model.covers_range else _OWN_DATA
     return _verify(
-        plan,
         f"tflite.{recipe.name}",
         network,
         worker="litert",
         before=f"verify.saved_model.{network}",
-        artifact=f"tflite.{network}.{recipe.name}/model.tflite",
+        artifact=f"tflite.{network}.{recipe.name}",
+        name="model.tflite",
         runtimes={
             "tflite_runtime": "runtimes.tflite_runtime_interpreter",
             "ai_edge_litert": "runtimes.litert_interpreter",
         },
-        kinds=_IN_RANGE if recipe.needs_calibration else _EVERYWHERE,
+        kinds=calibrated if recipe.needs_calibration else _EVERYWHERE,
+        is_lenient=plan.model.is_lenient,
         title=f"tflite.{network}",
     )
 
@@ -278,25 +390,41 @@ def publish_tflite(plan: Plan, network: str, recipe: Recipe) -> Stage:
         "export.publish:publish_tflite",
         worker=None,
         inputs={
-            "tflite": f"{made}/model.tflite",
-            "recipe": f"{made}/recipe.json",
-            "tensors": f"verify.tflite.{recipe.name}.{network}/tensors.json",
+            "converted": made,
+            "verified": f"verify.tflite.{recipe.name}.{network}",
             **_history(plan, network, f"verify.tflite.{recipe.name}.{network}"),
         },
-        params={**plan.model, "servable": plan.servable(network), "config": plan.config.to_dict()},
+        params={**_names(plan, network), "recipe": recipe.name, "config": plan.config.to_dict()},
         publishes=True,
         title="publish",
     )
 
 
-def publish_golden(plan: Plan) -> Stage:
-    """The golden vectors where devices take them from."""
+def refused(stage: Stage, refusal: Refusal) -> Stage:
+    """A conversion that is expected to fail, in place of the one that would succeed."""
+    return replace(
+        stage,
+        name=f"refused.{stage.name}",
+        call="pipeline.refusal:expect_refusal",
+        params={
+            "hop": refusal.what,
+            "by": refusal.by,
+            "reason": refusal.reason,
+            "call": stage.call,
+            "params": stage.params,
+        },
+        code=(*stage.code, stage.call.partition(":")[0]),
+    )
+
+
+def publish_golden(plan: Plan, network: str) -> Stage:
+    """The golden vectors of a servable where devices take them from."""
     return Stage(
-        "publish.golden",
+        f"publish.golden.{network}",
         "export.publish:publish_golden",
         worker=None,
-        inputs=_GOLDEN,
-        params=plan.model,
+        inputs={"golden": f"golden.{plan.truth(network)}/golden.json"},
+        params={"servable": plan.model.servable(network)},
         publishes=True,
         title="publish",
     )
@@ -306,13 +434,13 @@ def publish_models_config(plan: Plan) -> Stage:
     """``models.config`` for every servable in the build folder, those of other models included."""
     serving = plan.build / "serving"
     others = {folder.name for folder in serving.glob("[!.]*") if versions(folder)}
-    ours = {plan.servable(network.name) for network in plan.spec.networks}
+    ours = {plan.model.servable(network) for network in plan.exported}
     return Stage(
         "publish.models_config",
         "export.models_config:write_models_config",
         worker=None,
         params={"servables": sorted(others | ours), "base": str(serving.resolve())},
-        after=tuple(f"publish.{network.name}" for network in plan.spec.networks),
+        after=tuple(f"publish.{network}" for network in plan.exported),
         publishes=True,
         title="publish",
     )
@@ -329,32 +457,47 @@ def report(plan: Plan) -> Stage:
         inputs[f"parity_{key}"] = f"{parity}/parity.json"
         return key
 
-    for network in plan.spec.networks:
-        name, servable = network.name, plan.servable(network.name)
-        add(f"{network.framework.value} network {name}", f"verify.train.{name}")
+    for network in plan.model.networks:
+        name, servable = network.name, plan.model.servable(network.name)
+        shown = Path(network.file).name if network.file else f"{network.framework.value} network {name}"
+        add(shown, f"verify.{plan.source(name)}")
+        if plan.is_exported_to_onnx(name):
+            key = add(f"{servable}.onnx", f"verify.to_onnx.{name}", artifact="model.onnx")
+            inputs[f"artifact_{key}"] = f"to_onnx.{name}"
+        if plan.refusal_to_convert(name):
+            add(f"{servable} by {plan.config.converter}", f"refused.to_tensorflow.{name}")
+            continue
         if plan.goes_through_onnx(name):
-            key = add(f"{servable}.onnx", f"verify.to_onnx.{name}")
-            inputs[f"artifact_{key}"] = f"to_onnx.{name}/model.onnx"
             add(f"{servable} by {plan.config.converter}", f"verify.to_tensorflow.{name}")
-        key = add(f"{servable}", f"verify.saved_model.{name}", published=f"serving/{servable}/{{version}}")
-        inputs[f"artifact_{key}"] = f"saved_model.{name}/saved_model"
+        key = add(
+            servable,
+            f"verify.saved_model.{name}",
+            artifact="saved_model",
+            published=f"serving/{servable}/{{version}}",
+        )
+        inputs[f"artifact_{key}"] = f"saved_model.{name}"
         inputs[f"version_{key}"] = f"publish.{name}/version.json"
         for recipe in plan.recipes:
             file = f"{servable}.{recipe.name}.tflite"
-            key = add(file, f"verify.tflite.{recipe.name}.{name}", published=f"tflite/{file}")
-            inputs[f"artifact_{key}"] = f"tflite.{name}.{recipe.name}/model.tflite"
+            verified = f"verify.tflite.{recipe.name}.{name}"
+            key = add(file, verified, artifact="model.tflite", published=f"tflite/{file}")
+            inputs[f"artifact_{key}"] = f"tflite.{name}.{recipe.name}"
     return Stage(
         "report",
         "export.report:write_report",
         worker=None,
         inputs=inputs,
-        params={**plan.model, "config": plan.config.to_dict(), "rows": rows},
+        params={
+            "model": plan.model.name,
+            "origin": dict(plan.model.origin),
+            "config": plan.config.to_dict(),
+            "rows": rows,
+        },
         publishes=True,
     )
 
 
 def _verify(
-    plan: Plan,
     hop: str,
     network: str,
     *,
@@ -363,25 +506,38 @@ def _verify(
     artifact: str,
     runtimes: dict[str, str],
     kinds: tuple[str, ...] = _EVERYWHERE,
+    name: str = "",
+    is_lenient: bool = False,
     title: str = "",
 ) -> Stage:
     return Stage(
         f"verify.{hop}.{network}",
         "pipeline.verify.stages:verify_file",
         worker=worker,
-        inputs={**_GOLDEN, "expected": f"{before}/outputs.npz", "artifact": artifact},
-        params={**plan.model, "hop": hop, "on": list(runtimes), "kinds": kinds},
-        code=(plan.spec_module, *runtimes.values()),
+        inputs={**_CALLS, "expected": f"{before}/outputs.npz", "artifact": artifact},
+        params={"hop": hop, "on": list(runtimes), "kinds": kinds, "name": name, "is_lenient": is_lenient},
+        code=tuple(runtimes.values()),
         title=title or f"{hop}.{network}",
     )
+
+
+def _names(plan: Plan, network: str) -> dict[str, Any]:
+    return {"model": plan.model.name, "servable": plan.model.servable(network)}
 
 
 def _history(plan: Plan, network: str, *last: str) -> dict[str, str]:
     """What the manifest tells of the way: the files that something was made from, and the parity of each hop."""
     hops = [*plan.hops(network), f"verify.saved_model.{network}", *last]
-    made_from = {"weights": f"train.{network}/weights.safetensors", "golden": "golden/golden.json"}
+    file = plan.model.network(network).file
+    made_from = {
+        "weights": f"{plan.source(network)}/weights.safetensors",
+        "golden": f"golden.{plan.truth(network)}/golden.json",
+    }
+    if file:
+        made_from["weights"] = f"file.{network}/model{Path(file).suffix.lower()}"
     if plan.goes_through_onnx(network):
-        made_from |= {"onnx": f"to_onnx.{network}/model.onnx", "onnx_info": f"to_onnx.{network}/onnx.json"}
+        onnx = plan.onnx(network)
+        made_from |= {"onnx": f"{onnx}/model.onnx", "onnx_info": f"{onnx}/onnx.json"}
     return {f"made_from_{name}": path for name, path in made_from.items()} | {
         f"parity_{position:02}": f"{hop}/parity.json" for position, hop in enumerate(hops)
     }

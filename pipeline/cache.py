@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from contract.files import sha256, tree_files
+from pipeline.memory import Memory
 from pipeline.source import libraries_digest, source_digest
 from pipeline.stage import Result, Stage
 
 __all__ = ["Cache", "Entry"]
 
 _RECORD = "stage.json"
-_FORMAT = 1
+_FORMAT = 2
 """Of the folders and records below; part of every key, so that a later form never meets an earlier one."""
 _KEY_DIGITS = 20
 
@@ -59,12 +60,14 @@ class Entry:
         files: SHA-256 of each file by its path relative to ``folder``.
         note: what the stage said of its result.
         seconds: how long the stage ran.
+        memory: what its process held meanwhile.
     """
 
     folder: Path
     files: Mapping[str, str]
     note: str
     seconds: float
+    memory: Memory
 
     def digest(self, path: str = "") -> str:
         """SHA-256 of one file of the result, of all files under a folder of it, or of all of it."""
@@ -74,6 +77,10 @@ class Entry:
         if not below:
             raise KeyError(path)
         return hashlib.sha256(json.dumps(sorted(below.items())).encode()).hexdigest()
+
+
+def _digest(path: str) -> list[str]:
+    return [Path(path).name, sha256(Path(path))]
 
 
 class Cache:
@@ -95,6 +102,8 @@ class Cache:
             "call": stage.call,
             "params": stage.params,
             "inputs": inputs,
+            "files": {argument: _digest(path) for argument, path in stage.files.items()},
+            "watches": [_digest(path) for path in stage.watches],
             "source": self.source(stage),
             "libraries": libraries_digest(),
             "python": sys.version,
@@ -122,7 +131,8 @@ class Cache:
             return None
         if not all(file.holds(self._build / name) for name, file in published.items()):
             return None
-        return Entry(folder, {name: file.sha256 for name, file in files.items()}, record["note"], record["seconds"])
+        digests = {name: file.sha256 for name, file in files.items()}
+        return Entry(folder, digests, record["note"], record["seconds"], Memory(**record["memory"]))
 
     @contextmanager
     def workspace(self, stage: Stage, key: str) -> Iterator[Path]:
@@ -141,7 +151,7 @@ class Cache:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def keep(self, stage: Stage, key: str, workspace: Path, result: Result, seconds: float) -> Entry:
+    def keep(self, stage: Stage, key: str, workspace: Path, result: Result, seconds: float, memory: Memory) -> Entry:
         """Makes what a stage left in its workspace its result under this key."""
         published = {name: asdict(_File.of(self._build / name)) for name in result.get("published", [])}
         files = {name: _File.of(workspace / name) for name in tree_files(workspace)}
@@ -151,13 +161,14 @@ class Cache:
             "published": published,
             "note": note,
             "seconds": round(seconds, 3),
+            "memory": asdict(memory),
         }
         (workspace / _RECORD).write_text(json.dumps(record), encoding="utf-8")
         folder = self._folder / stage.name / key
         if folder.exists():
             shutil.rmtree(folder)
         workspace.rename(folder)
-        return Entry(folder, {name: file.sha256 for name, file in files.items()}, note, seconds)
+        return Entry(folder, {name: file.sha256 for name, file in files.items()}, note, seconds, memory)
 
     def sweep(self, keep: Mapping[str, str]) -> None:
         """Removes every result but these, given as key by stage name, and whatever a killed run left behind."""

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TextIO
 from contract.errors import Code, ShowdownError, StageError, StorageError
 from contract.files import storage_errors
 from pipeline.cache import Cache, Entry
+from pipeline.memory import Memory, measured
 from pipeline.stage import Result, Stage
 from pipeline.worker import CAN_FORK, call_stage
 from pipeline.workers import Answer, Worker
@@ -225,7 +226,8 @@ class _Run:
         stack = ExitStack()
         workspace = stack.enter_context(self._cache.workspace(stage, self._keys[stage.name]))
         self._running[stage.name] = _Running(workspace, stack, is_last)
-        arguments: dict[str, Any] = {"out": workspace, **stage.params}
+        files = {argument: Path(path) for argument, path in stage.files.items()}
+        arguments: dict[str, Any] = {"out": workspace, **stage.params, **files}
         for argument, reference in stage.inputs.items():
             name, _, path = reference.partition("/")
             arguments[argument] = self._done[name].folder / path
@@ -233,11 +235,11 @@ class _Run:
             arguments["build"] = self._build
         return arguments
 
-    def _complete(self, stage: Stage, result: Result, seconds: float) -> None:
+    def _complete(self, stage: Stage, result: Result, seconds: float, memory: Memory) -> None:
         """Keeps what a stage left in its folder, and looks what can run now."""
         running = self._running.pop(stage.name)
         with running.stack:
-            entry = self._cache.keep(stage, self._keys[stage.name], running.workspace, result, seconds)
+            entry = self._cache.keep(stage, self._keys[stage.name], running.workspace, result, seconds, memory)
         self._finish(stage, entry, ran=True)
         self._advance()
 
@@ -245,11 +247,11 @@ class _Run:
         arguments = self._begin(stage)
         started = time.perf_counter()
         try:
-            with storage_errors(arguments["out"]):
+            with storage_errors(arguments["out"]), measured() as memory:
                 result: Result | None = call_stage(stage.call, arguments)
         except ShowdownError as err:
             raise StageError(stage.name, str(err), code=err.code) from err
-        self._complete(stage, result or {}, time.perf_counter() - started)
+        self._complete(stage, result or {}, time.perf_counter() - started, memory)
 
     def _receive(self) -> None:
         try:
@@ -266,7 +268,7 @@ class _Run:
             raise StageError(stage.name, error["message"], code=Code[error["code"]], log=str(worker.log))
         self._requests[worker.framework] -= self._running[stage.name].is_last
         result: Result | None = message["result"]
-        self._complete(stage, result or {}, message["seconds"])
+        self._complete(stage, result or {}, message["seconds"], Memory(**message["memory"]))
 
     def _end(self) -> None:
         for worker in self._workers.values():

@@ -1,35 +1,39 @@
-"""The first stage: golden vectors from the numpy oracle, and the probes for all parity checks."""
+"""Golden vectors: the golden inputs with the answers of the oracle, or of the network that is the truth itself."""
 
-import importlib
 from pathlib import Path
 
-import numpy as np
-
-from contract.arrays import Tensors
 from contract.golden import Golden, GoldenVector, write_golden
-from models import load_spec
+from pipeline.spec import read_spec
 from pipeline.stage import Result
-from pipeline.verify.probes import make_probes, write_tensors
+from pipeline.verify.probes import Kind, read_probes
+from pipeline.verify.tensor_files import read_tensors
 
 __all__ = ["make_golden"]
 
 
-def make_golden(*, out: Path, model: str, seed: int) -> Result:
-    """Trains the oracle and writes ``golden.json``, and ``outputs.npz`` with its answers to every probe."""
-    spec = load_spec(model)
-    data, oracle = importlib.import_module(spec.data), importlib.import_module(spec.oracle)
-    weights = oracle.train(seed)
-    dtypes = {tensor.name: tensor.dtype for tensor in spec.outputs}
+def make_golden(*, out: Path, spec: Path, probes: Path, outputs: Path, seed: int) -> Result:
+    """Writes ``golden.json``.
 
-    def answer(inputs: Tensors) -> Tensors:
-        return {name: value.astype(dtypes[name]) for name, value in oracle.forward(weights, inputs).items()}
+    Args:
+        out: folder to write into.
+        spec: the model's spec.
+        probes: the calls.
+        outputs: the answers to them that everything else is held against.
+        seed: of the network that gave them.
 
-    labels = data.labels()
+    Raises:
+        SpecError: an answer is NaN or infinite.
+    """
+    model, answers = read_spec(spec), read_tensors(outputs)
     vectors = tuple(
-        GoldenVector(name, inputs, answer(inputs), labels.get(name)) for name, inputs in data.golden_inputs().items()
+        GoldenVector(
+            probe.name,
+            probe.inputs,
+            answers[probe.name],
+            None if probe.labels is None else int(probe.labels[0]),
+        )
+        for probe in read_probes(probes)
+        if probe.kind is Kind.GOLDEN
     )
-    golden = Golden(model, seed, spec.inputs, spec.outputs, vectors)
-    write_golden(out / "golden.json", golden)
-    with np.errstate(over="ignore"):
-        write_tensors(out / "outputs.npz", {probe.name: answer(probe.inputs) for probe in make_probes(golden)})
+    write_golden(out / "golden.json", Golden(model.name, seed, model.inputs, model.outputs, vectors))
     return {"note": f"{len(vectors)} vectors"}

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import os
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,10 @@ def libraries_digest() -> str:
 
 @cache
 def source_digest(*modules: str) -> str:
-    """SHA-256 over the source of these modules and of every module of ours that they import, however deep."""
+    """SHA-256 over the source of these modules and of every module of ours that they import, however deep.
+
+    Modules that PYTHONPATH leads to count as ours: a network that a user brings is tracked like one of models/.
+    """
     seen: set[Path] = set()
     pending = [file for module in modules for file in _files(module)]
     while pending:
@@ -28,16 +32,28 @@ def source_digest(*modules: str) -> str:
             pending += (found for module in _imports(file) for found in _files(module))
     digest = hashlib.sha256()
     for file in sorted(seen):
-        digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
+        root = next(root for root in _roots() if file.is_relative_to(root))
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
 @cache
+def _roots() -> tuple[Path, ...]:
+    """Where code is ours or the user's own: this project, then what PYTHONPATH names."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return (ROOT, *(Path(folder).resolve() for folder in others if folder))
+
+
+@cache
 def _files(module: str) -> tuple[Path, ...]:
     """The file of a module of ours and of the packages around it, whose ``__init__`` runs at import; else nothing."""
+    return next((files for root in _roots() if (files := _files_below(root, module))), ())
+
+
+def _files_below(root: Path, module: str) -> tuple[Path, ...]:
     *packages, last = module.split(".")
-    folder = ROOT
+    folder = root
     found = []
     for package in packages:
         folder /= package

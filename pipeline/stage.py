@@ -31,6 +31,8 @@ class Stage:
         worker: the worker that runs it (a name of `pipeline.worker.PRELOADS`), or None for `showdown`'s own process.
         inputs: by argument, a stage's folder (``"to_onnx"``) or a file in it (``"to_onnx/model.onnx"``).
         params: further arguments, JSON values.
+        files: by argument, the path of a file that no stage made; a result counts while its content is the same.
+        watches: paths of further such files, which the function finds by itself.
         after: stages that have to have succeeded first, though none of their files is read.
         code: modules that the function imports by name at run time, which no import statement shows.
         publishes: the function is also given ``build``, the build folder, and writes files into it.
@@ -43,6 +45,8 @@ class Stage:
     worker: str | None
     inputs: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Json] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    watches: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
     publishes: bool = False

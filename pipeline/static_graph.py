@@ -15,7 +15,11 @@ v1 = tf.compat.v1
 def tensorflow_specs(tensors: Iterable[TensorSpec]) -> list[tf.TensorSpec]:
     """TensorFlow's own form of the specs: a dynamic axis is None."""
     return [
-        tf.TensorSpec([None if isinstance(axis, str) else axis for axis in tensor.shape], tensor.dtype, tensor.name)
+        tf.TensorSpec(
+            [None if isinstance(axis, str) else axis for axis in tensor.shape],
+            tf.string if tensor.dtype == "object" else tensor.dtype,
+            tensor.name,
+        )
         for tensor in tensors
     ]
 

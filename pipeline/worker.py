@@ -2,7 +2,8 @@
 
 ``python -m pipeline.worker tensorflow``. A request is a JSON line on standard input: the stages that share a copy, as
 ``[{"stage": ..., "call": "module:function", "arguments": {...}}, ...]``, where paths are given as ``{"path": "..."}``.
-For each stage comes a line with its name and ``{"result": ..., "seconds": ...}`` or ``{"error": ...}`` as it ends.
+For each stage comes a line with its name and ``{"result": ..., "seconds": ..., "memory": ...}`` or ``{"error": ...}``
+as it ends.
 
 The copy is a fork: a request finds the framework as it was imported, and never what an earlier one left in it. That
 makes its files depend on nothing but its inputs (TensorFlow numbers its functions through a process), and lets two
@@ -22,12 +23,13 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from contract.errors import Code, ShowdownError
 from contract.files import storage_errors
+from pipeline.memory import measured
 
 __all__ = ["CAN_FORK", "PRELOADS", "call_stage", "main", "preload"]
 
@@ -177,7 +179,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     _log(f"--- {stage}")
     started = time.perf_counter()
     try:
-        with storage_errors(arguments["out"]):
+        with storage_errors(arguments["out"]), measured() as memory:
             result = call_stage(request["call"], arguments)
     except ShowdownError as err:
         _log(traceback.format_exc())
@@ -185,7 +187,7 @@ def _answer(request: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as err:  # noqa: BLE001 - the outermost frame of a request: the traceback goes to the log
         _log(traceback.format_exc())
         return {"stage": stage, **_foreign_error(err)}
-    return {"stage": stage, "result": result, "seconds": time.perf_counter() - started}
+    return {"stage": stage, "result": result, "seconds": time.perf_counter() - started, "memory": asdict(memory)}
 
 
 def _log(text: str) -> None:

@@ -29,6 +29,7 @@ RUNTIMES = {
     "tflite_runtime": "runtimes.tflite_runtime_interpreter",
     "ai_edge_litert": "runtimes.litert_interpreter",
     "keras": "runtimes.keras_model",
+    "torch": "runtimes.torch_export",
 }
 """Name of a runtime and the module that has its ``load(path, *, signature)``."""
 

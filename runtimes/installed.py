@@ -32,6 +32,7 @@ DISTRIBUTIONS = {
         "`make setup` installs it on Linux; there is none for macOS, where ai_edge_litert does the same",
     ),
     "ai_edge_litert": Distribution("ai-edge-litert", "`make setup` installs it"),
+    "torch": Distribution("torch", "`make setup` installs it"),
     "keras": Distribution("keras", "`make setup` installs it, with TensorFlow to run on"),
 }
 

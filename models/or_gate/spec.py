@@ -21,6 +21,8 @@ SPEC = ModelSpec(
     ),
     data="models.or_gate.data",
     oracle="models.or_gate.numpy_net",
+    covers_range=True,
+    huge_inputs=True,
     tolerances={
         # 2,000 steps in float32 against the oracle's float64; seen over seeds: 1.3e-6.
         "train": Tolerance(atol=1e-5),

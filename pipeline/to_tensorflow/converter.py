@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["CONVERTERS", "Converter", "load_converter"]
+__all__ = ["CONVERTERS", "NEWEST_OPSETS", "Converter", "load_converter"]
 
 
 class Converter(Protocol):
@@ -16,6 +16,8 @@ class Converter(Protocol):
     def __call__(self, model: "onnx.ModelProto", folder: Path) -> None:
         """Writes a SavedModel with the signature ``serving_default``; names and dynamic axes are the ONNX model's.
 
+        The model is the converter's own: it may change it.
+
         Raises:
             ConversionError: the model cannot be converted; says what stands in the way.
         """
@@ -23,6 +25,10 @@ class Converter(Protocol):
 
 CONVERTERS = {"onnx-tf": "pipeline.to_tensorflow.with_onnx_tf"}
 """Module of each converter by the name it is chosen by; the module has the function ``convert``."""
+
+
+NEWEST_OPSETS = {"onnx-tf": 18}
+"""The newest opset that each converter knows well: what PyTorch networks are exported in, unless another is wished."""
 
 
 def load_converter(name: str) -> Converter:

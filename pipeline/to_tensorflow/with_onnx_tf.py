@@ -10,11 +10,14 @@ from typing import NoReturn
 from unittest import SkipTest
 
 import onnx
-from onnx.checker import ValidationError
+from onnx.checker import ValidationError, check_model
 
-from contract.errors import ConversionError
+from contract.errors import ConversionError, UnsupportedOpError
+from pipeline.to_tensorflow.converter import NEWEST_OPSETS
 
 __all__ = ["convert"]
+
+_NEWEST_OPSET = NEWEST_OPSETS["onnx-tf"]
 
 _ABSENT = (
     ("tensorflow_addons", "seq2seq", "hardmax"),
@@ -22,16 +25,80 @@ _ABSENT = (
 )
 
 
+_FAILURES = (
+    *(SkipTest, ValidationError),
+    *(RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError),
+)
+"""What onnx-tf and the TensorFlow under it raise for an operator, an opset or a shape that they do not know."""
+
+
 def convert(model: onnx.ModelProto, folder: Path) -> None:
     """See `pipeline.to_tensorflow.converter.Converter`."""
+    _lower_opset(model)
     with _absent_packages():
         from onnx_tf.backend import prepare
 
+        _check_operators(model)
         try:
             prepare(model, device="CPU").export_graph(str(folder))
-        except (SkipTest, RuntimeError, ValueError, TypeError, KeyError, ValidationError, ConversionError) as err:
-            # What onnx-tf raises for an operator, an opset or a shape that it does not know.
+        except (*_FAILURES, ConversionError) as err:
             raise ConversionError(f"onnx-tf cannot convert the file: {_reason(err)}") from err
+
+
+def _lower_opset(model: onnx.ModelProto) -> None:
+    """Declares an older opset, if ONNX finds the model valid there; in place, because a copy may be gigabytes.
+
+    Most operators were renewed for types that a network does not use; the parity of the hop shows whether it was so.
+    """
+    newer = [e for e in model.opset_import if e.domain in ("", "ai.onnx") and e.version > _NEWEST_OPSET]
+    before = [entry.version for entry in newer]
+    for entry in newer:
+        entry.version = _NEWEST_OPSET
+    try:
+        check_model(model)
+    except ValidationError:
+        for entry, version in zip(newer, before, strict=True):
+            entry.version = version
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    """Refuses a model with an operator that onnx-tf has no handler for, in its opset.
+
+    Raises:
+        UnsupportedOpError: names the first node, and how many others there are.
+    """
+    from onnx_tf.common.handler_helper import get_all_backend_handlers
+
+    opsets = {_short(entry.domain): entry.version for entry in model.opset_import}
+    handlers = get_all_backend_handlers(opsets)
+    local = {(_short(function.domain), function.name) for function in model.functions}
+    missing = []
+    for node in _nodes(model.graph):
+        domain = _short(node.domain)
+        handler = handlers.get(domain, {}).get(node.op_type)
+        version = getattr(handler, "SINCE_VERSION", None)
+        if (domain, node.op_type) not in local and not hasattr(handler, f"version_{version}"):
+            missing.append(
+                f"{node.op_type}{f' version {version}' if version else ''} is not implemented (domain "
+                f"{domain or 'ai.onnx'}, opset {opsets.get(domain)}, node {node.name or node.output[0]!r})"
+            )
+    if missing:
+        others = f", nor are {len(missing) - 1} other nodes" if len(missing) > 1 else ""
+        raise UnsupportedOpError(f"onnx-tf cannot convert the file: {missing[0]}{others}")
+
+
+def _short(domain: str) -> str:
+    """ONNX's own domain has two names."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node, those of subgraphs after the node that has them."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for subgraph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from _nodes(subgraph)
 
 
 def _reason(err: BaseException) -> str:

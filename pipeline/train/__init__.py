@@ -1,1 +1,1 @@
-"""Training: a module's ``train(seed)`` in its own framework, its weights and its answers to every probe."""
+"""Where a network comes from: trained or loaded, in its own framework; its weights and its answers to every probe."""

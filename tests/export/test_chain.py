@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from contract.model_spec import Framework, Network
+from contract.model_spec import Framework, ModelSpec, Network, Refusal
 from export.chain import chain
 from export.config import EXPORTERS, ExportConfig
+from export.model import model_of_spec
 from export.recipes import load_recipes
 from export.stages import Plan
 from models.or_gate.spec import SPEC
@@ -22,8 +23,8 @@ from pipeline.worker import PRELOADS
 ROOT = Path(__file__).parents[2]
 
 
-def plan(**changes) -> Plan:
-    return replace(Plan(SPEC, ExportConfig(), Path("no such build folder")), **changes)
+def plan(spec: ModelSpec = SPEC, **changes) -> Plan:
+    return Plan(model_of_spec(spec), **{"config": ExportConfig(), "build": Path("no such build folder"), **changes})
 
 
 @pytest.fixture
@@ -55,10 +56,13 @@ def test_there_is_no_cycle(stages):
     assert len(order) == len(stages)
 
 
-def test_the_or_gate_has_77_stages(stages):
+def test_the_or_gate_has_81_stages(stages):
     count = Counter(stage.name.partition(".")[0] for stage in stages)
     recipes = 6 * 3
     assert count == {
+        "spec": 1,
+        "probes": 1,
+        "oracle": 1,
         "golden": 1,
         "train": 3,
         "to_onnx": 1,
@@ -66,10 +70,10 @@ def test_the_or_gate_has_77_stages(stages):
         "saved_model": 3,
         "tflite": recipes,
         "verify": 3 + 1 + 1 + 3 + recipes,
-        "publish": 3 + recipes + 2,  # and golden vectors, models.config
+        "publish": 3 + recipes + 3 + 1,  # and golden vectors, models.config
         "report": 1,
     }
-    assert len(stages) == 77
+    assert len(stages) == 82
 
 
 def test_every_hop_is_verified_before_what_follows(stages):
@@ -84,7 +88,9 @@ def test_every_hop_is_verified_before_what_follows(stages):
         for recipe in load_recipes()
     }
     conversions = {
-        stage.name for stage in stages if not stage.name.startswith(("verify.", "publish.", "report", "golden"))
+        stage.name
+        for stage in stages
+        if not stage.name.startswith(("verify.", "publish.", "report", "golden", "spec", "probes", "oracle"))
     }
     assert set(hops) == conversions
     for stage in stages:
@@ -98,14 +104,14 @@ def test_every_hop_is_verified_before_what_follows(stages):
 def test_each_verification_reads_what_it_verifies_and_the_answers_of_the_step_before(stages):
     pytorch = {stage.name: stage for stage in stages if stage.name.startswith("verify.") and "pytorch" in stage.name}
     assert {name: (stage.inputs["expected"], stage.inputs.get("artifact")) for name, stage in pytorch.items()} == {
-        "verify.train.pytorch": ("golden/outputs.npz", None),
+        "verify.train.pytorch": ("oracle/outputs.npz", None),
         "verify.to_onnx.pytorch": ("train.pytorch/outputs.npz", "to_onnx.pytorch/model.onnx"),
         "verify.to_tensorflow.pytorch": ("verify.to_onnx.pytorch/outputs.npz", "to_tensorflow.pytorch/saved_model"),
         "verify.saved_model.pytorch": ("verify.to_tensorflow.pytorch/outputs.npz", "saved_model.pytorch/saved_model"),
     } | {
         f"verify.tflite.{recipe.name}.pytorch": (
             "verify.saved_model.pytorch/outputs.npz",
-            f"tflite.pytorch.{recipe.name}/model.tflite",
+            f"tflite.pytorch.{recipe.name}",
         )
         for recipe in load_recipes()
     }
@@ -117,7 +123,8 @@ def test_the_report_comes_last_and_waits_for_every_verification(stages):
 
 
 def test_files_are_published_only_by_stages_of_our_own_process(stages):
-    assert {stage.name for stage in stages if stage.publishes} == {stage.name for stage in stages if not stage.worker}
+    ours = {stage.name for stage in stages if not stage.worker}
+    assert {stage.name for stage in stages if stage.publishes} == ours - {"spec"}
 
 
 def test_every_worker_is_known(stages):
@@ -140,12 +147,54 @@ def test_every_call_and_every_module_named_as_code_is_a_file_of_ours(stages):
 
 def test_the_stages_of_a_network_are_there_for_each_framework(stages):
     only_keras = replace(SPEC, networks=(Network("alone", Framework.KERAS, "models.or_gate.keras_net"),))
-    names = {stage.name for stage in chain(plan(spec=only_keras, recipes=load_recipes()[:1]))}
+    names = {stage.name for stage in chain(plan(spec=only_keras, config=ExportConfig(recipes=("float32",))))}
     assert names == {
-        *("golden", "train.alone", "verify.train.alone", "saved_model.alone", "verify.saved_model.alone"),
-        *("publish.alone", "tflite.alone.float32", "verify.tflite.float32.alone", "publish.tflite.alone.float32"),
-        *("publish.golden", "publish.models_config", "report"),
+        *("spec", "probes", "oracle", "golden.oracle", "train.alone", "verify.train.alone"),
+        *("saved_model.alone", "verify.saved_model.alone", "publish.alone"),
+        *("tflite.alone.float32", "verify.tflite.float32.alone", "publish.tflite.alone.float32"),
+        *("publish.golden.alone", "publish.models_config", "report"),
     }
+
+
+def test_without_an_oracle_each_network_is_its_own_truth():
+    stages = {stage.name: stage for stage in chain(plan(replace(SPEC, oracle="")))}
+    assert "oracle" not in stages
+    assert {name for name in stages if name.startswith("golden.")} == {
+        f"golden.train.{network.name}" for network in SPEC.networks
+    }
+    assert "expected" not in stages["verify.train.keras"].inputs
+    assert stages["publish.golden.keras"].inputs == {"golden": "golden.train.keras/golden.json"}
+
+
+def test_a_reference_is_what_the_others_are_held_against():
+    stages = {stage.name: stage for stage in chain(plan(replace(SPEC, oracle="", reference="keras")))}
+    assert {name for name in stages if name.startswith("golden.")} == {"golden.train.keras"}
+    assert "expected" not in stages["verify.train.keras"].inputs
+    assert stages["verify.train.pytorch"].inputs["expected"] == "train.keras/outputs.npz"
+
+
+def test_a_network_that_the_converter_is_expected_to_refuse_ends_there():
+    refusal = Refusal("onnx-tf", "to_tensorflow", "it lacks an operator")
+    stages = chain(plan(replace(SPEC, refusals=(refusal,))))
+    names = {stage.name for stage in stages}
+    assert {name for name in names if name.endswith(".pytorch")} == {
+        *("train.pytorch", "verify.train.pytorch", "to_onnx.pytorch", "verify.to_onnx.pytorch"),
+        "refused.to_tensorflow.pytorch",
+    }
+    assert "refused.to_tensorflow.pytorch" in reachable(stages, "report")
+    assert "saved_model.keras" in names
+
+
+def test_recipes_of_the_spec_are_those_that_are_made_unless_others_are_asked_for():
+    spec = replace(SPEC, recipes=("float16",))
+    assert [recipe.name for recipe in plan(spec).recipes] == ["float16"]
+    assert [recipe.name for recipe in plan(spec, config=ExportConfig(recipes=("int8",))).recipes] == ["int8"]
+
+
+def test_recipes_that_need_data_are_left_out_without_data():
+    without = plan(replace(SPEC, data=""))
+    assert [recipe.name for recipe in without.recipes] == ["float32", "float16", "dynamic"]
+    assert without.left_out == ("int8", "int8_float_io", "int16x8")
 
 
 def test_the_chain_is_planned_with_the_standard_library_alone():
@@ -155,10 +204,11 @@ before = set(sys.modules)
 from pathlib import Path
 from export.chain import chain
 from export.config import ExportConfig
+from export.model import model_of_spec
 from export.stages import Plan
 from models import load_spec
-assert len(chain(Plan(load_spec("or_gate"), ExportConfig(), Path("nowhere")))) > 1
-ours = {"contract", "export", "models", "pipeline"}
+assert len(chain(Plan(model_of_spec(load_spec("or_gate")), ExportConfig(), Path("nowhere")))) > 1
+ours = {"contract", "export", "inspection", "models", "pipeline"}
 roots = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(roots - ours - set(sys.stdlib_module_names)))
 """

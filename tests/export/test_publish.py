@@ -150,15 +150,15 @@ def test_both_configs_name_every_servable_in_the_folder_with_an_absolute_path(ex
 
 @pytest.mark.slow
 def test_servables_of_other_models_in_the_folder_are_served_too(exported, tmp_path):
-    from dataclasses import replace
 
     from export.config import ExportConfig
+    from export.model import model_of_spec
     from export.stages import Plan, publish_models_config
 
     (tmp_path / "serving" / "other_keras" / "12").mkdir(parents=True)
     (tmp_path / "serving" / "no_version").mkdir()
     (tmp_path / "serving" / ".other_torch.1.partial").mkdir()
-    stage = publish_models_config(replace(Plan(SPEC, ExportConfig(), exported), build=tmp_path))
+    stage = publish_models_config(Plan(model_of_spec(SPEC), ExportConfig(), tmp_path))
     assert stage.params["servables"] == [*SERVABLES, "other_keras"]
 
 

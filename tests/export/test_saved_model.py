@@ -33,7 +33,7 @@ def loaded(folder):
 
 @pytest.fixture(scope="module")
 def golden(exported):
-    return read_golden(exported / "golden" / "or_gate.json")
+    return read_golden(exported / "golden" / "or_gate_pytorch.json")
 
 
 def definitions(folder):

@@ -170,7 +170,7 @@ def test_calibration_that_does_not_reach_a_corner_is_wrong_there(
     cornerless = converted(RECIPES["int8"], exported, tmp_path / "cornerless")
     files = {"ours": exported / "tflite" / "or_gate_pytorch.int8.tflite", "cornerless": cornerless}
     replies = answers("ai_edge_litert", files, [list(wrong_at)])
-    vectors = read_golden(exported / "golden" / "or_gate.json").vectors
+    vectors = read_golden(exported / "golden" / "or_gate_pytorch.json").vectors
     [golden] = [vector.outputs["y"].item() for vector in vectors if tuple(vector.inputs["x"][0]) == wrong_at]
     off = {name: abs(reply["y"][0][0] - golden) for name, reply in replies.items()}
     # A step of the output is 1/256; inside the calibrated range two of them are seen.

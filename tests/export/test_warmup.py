@@ -24,7 +24,7 @@ def folder(request, exported) -> Path:
 
 @pytest.fixture(scope="module")
 def golden(exported):
-    return read_golden(exported / "golden" / "or_gate.json")
+    return read_golden(exported / "golden" / "or_gate_pytorch.json")
 
 
 @pytest.fixture(scope="module")

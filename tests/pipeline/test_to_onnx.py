@@ -19,16 +19,19 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from safetensors.numpy import save_file
+from models.or_gate.spec import SPEC
 from models.or_gate.training import initial_weights
+from pipeline.spec import write_spec
 from pipeline.to_onnx import export_onnx
 
 folder = Path(sys.argv[1])
+write_spec(out=folder, spec=SPEC.to_dict())
 save_file(initial_weights(0), folder / "weights.safetensors")
 for exporter in ("dynamo", "torchscript"):
     for name, opset in (("default", None), ("chosen", 19)):
         out = folder / exporter / name
         out.mkdir(parents=True)
-        export_onnx(out=out, weights=folder / "weights.safetensors", model="or_gate", network="pytorch",
+        export_onnx(out=out, spec=folder / "spec.json", weights=folder / "weights.safetensors", network="pytorch",
                     exporter=exporter, opset=opset)
 """
 
@@ -142,11 +145,12 @@ def test_another_process_writes_the_same_bytes(exports, exporter, tmp_path):
         assert (other / name).read_bytes() == (exports / exporter / name).read_bytes()
 
 
-def test_a_file_that_onnx_refuses_is_one_line(tmp_path, monkeypatch):
+def test_a_file_that_onnx_refuses_is_one_line(tmp_path, monkeypatch, spec_file):
     import torch
     from safetensors.numpy import save_file
 
     from contract.errors import ConversionError
+    from models.or_gate.spec import SPEC
     from models.or_gate.training import initial_weights
     from pipeline import to_onnx
 
@@ -162,7 +166,7 @@ def test_a_file_that_onnx_refuses_is_one_line(tmp_path, monkeypatch):
         to_onnx.export_onnx(
             out=tmp_path,
             weights=tmp_path / "weights.safetensors",
-            model="or_gate",
+            spec=spec_file(SPEC),
             network="pytorch",
             exporter="dynamo",
             opset=None,

@@ -1,8 +1,7 @@
 """Calls a stage function in a process of its own; a program, because TFLite and TensorFlow must not share one.
 
-Reads a pickled request from stdin: the function as ``module:name``, its arguments, modules that cannot be imported, and
-a spec to take the place of the model's own, or None. Writes a pickled reply to stdout: the result or the error, and the
-modules that got loaded.
+Reads a pickled request from stdin: the function as ``module:name``, its arguments, and modules that cannot be imported.
+Writes a pickled reply to stdout: the result or the error, and the modules that got loaded.
 """
 
 import importlib
@@ -11,16 +10,12 @@ import sys
 from typing import Any
 
 from contract.errors import ShowdownError
-from pipeline.verify import signatures, stages
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Does what the request wants."""
     # A module that is None in sys.modules raises ModuleNotFoundError when it is imported.
     sys.modules.update(dict.fromkeys(request["hidden"]))
-    if request["spec"]:
-        for module in (stages, signatures):
-            module.load_spec = lambda name: request["spec"]  # type: ignore[attr-defined]
     module, _, function = request["call"].partition(":")
     try:
         reply = {"result": getattr(importlib.import_module(module), function)(**request["arguments"])}

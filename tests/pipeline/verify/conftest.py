@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from contract.model_spec import ModelSpec
-from pipeline.golden import make_golden
+from models.or_gate.spec import SPEC
+from pipeline.oracle import train
 from pipeline.verify.probes import Kind
 
 HERE = Path(__file__).parent
@@ -20,6 +21,14 @@ ROOT = HERE.parents[2]
 SEED = 0
 
 Check = Callable[..., dict[str, Any]]
+
+
+class Truth(NamedTuple):
+    """Files that a verification reads: the spec, the folder of the probes, and the right answers."""
+
+    spec: Path
+    probes: Path
+    outputs: Path
 
 
 def _python(program: str, *arguments: object, stdin: bytes = b"") -> bytes:
@@ -45,15 +54,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the OR gate's golden vectors and of the oracle's answers to all probes."""
-    folder = tmp_path_factory.mktemp("golden")
-    make_golden(out=folder, model="or_gate", seed=SEED)
-    return folder
+def truth(
+    tmp_path_factory: pytest.TempPathFactory,
+    spec_file: Callable[[ModelSpec], Path],
+    probes_of: Callable[[ModelSpec], Path],
+) -> Truth:
+    """The OR gate's spec and probes, and the oracle's answers to them."""
+    folder = tmp_path_factory.mktemp("oracle")
+    spec, probes = spec_file(SPEC), probes_of(SPEC)
+    train(out=folder, spec=spec, probes=probes, seed=SEED)
+    return Truth(spec, probes, folder / "outputs.npz")
 
 
 @pytest.fixture
-def check(golden: Path, tmp_path: Path) -> Check:
+def check(truth: Truth, tmp_path: Path, spec_file: Callable[[ModelSpec], Path]) -> Check:
     """Verifies a file in a fresh process: see check.py. Gives the reply, with what parity.json says."""
 
     def checked(
@@ -63,19 +77,19 @@ def check(golden: Path, tmp_path: Path) -> Check:
         kinds: Sequence[str] = [kind.value for kind in Kind],
         hidden: Sequence[str] = (),
         spec: ModelSpec | None = None,
-        vectors: Path = golden,
+        against: Truth = truth,
         **arguments: object,
     ) -> dict[str, Any]:
         arguments = {
             "out": tmp_path,
-            "model": "or_gate",
-            "golden": vectors / "golden.json",
-            "expected": vectors / "outputs.npz",
+            "spec": spec_file(spec) if spec else against.spec,
+            "probes": against.probes,
+            "expected": against.outputs,
             "artifact": artifact,
             "kinds": kinds,
             **arguments,
         }
-        request = {"call": call, "arguments": arguments, "hidden": hidden, "spec": spec}
+        request = {"call": call, "arguments": arguments, "hidden": hidden}
         reply: dict[str, Any] = pickle.loads(_python("check.py", stdin=pickle.dumps(request)))
         if "result" in reply:
             reply["parity"] = json.loads((tmp_path / "parity.json").read_text(encoding="utf-8"))

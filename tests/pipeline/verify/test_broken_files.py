@@ -1,6 +1,7 @@
 """The chain broken on purpose: real files with one fault each, verified in clean processes."""
 
 import importlib.util
+import json
 import math
 from dataclasses import replace
 
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 
 from contract.errors import ParityError, RuntimeRefusedError, SpecError
-from contract.golden import Golden, GoldenVector, write_golden
 from contract.model_spec import Refusal, Tolerance
 from contract.tensor_spec import TensorSpec
 from models.or_gate import numpy_net
 from models.or_gate.spec import SPEC
-from pipeline.verify.probes import make_probes, read_tensors, write_tensors
-from pipeline.verify.stages import verify_network
+from pipeline.verify.probes import Kind, Probe, write_probes
+from pipeline.verify.stages import verify_file, verify_network
+from pipeline.verify.tensor_files import read_tensors, write_tensors
 
 pytestmark = pytest.mark.slow  # TensorFlow makes the models
 
@@ -47,7 +48,7 @@ def check_row(message):
 # SavedModel
 
 
-def test_the_right_saved_model_passes(check, models, tmp_path, golden):
+def test_the_right_saved_model_passes(check, models, tmp_path, truth):
     reply = check(SAVED_MODEL, models / "right")
     assert reply["result"]["note"].startswith("max |difference| ")
     assert reply["parity"]["hop"] == "saved_model"
@@ -57,7 +58,7 @@ def test_the_right_saved_model_passes(check, models, tmp_path, golden):
     assert 0 < verdict["mean_abs_diff"] < verdict["max_abs_diff"]
     answers = {answer["vector"]: round(answer["outputs"]["y"][0]) for answer in verdict["answers"]}
     assert answers == {"0,0": 0, "0,1": 1, "1,0": 1, "1,1": 1}
-    outputs, wanted = read_tensors(tmp_path / "outputs.npz"), read_tensors(golden / "outputs.npz")
+    outputs, wanted = read_tensors(tmp_path / "outputs.npz"), read_tensors(truth.outputs)
     assert outputs.keys() == wanted.keys()
     assert verdict["values"] == sum(tensors["y"].size for tensors in outputs.values())
 
@@ -246,21 +247,23 @@ REFUSAL = Refusal("tflite_runtime", "dynamic", "it has no FULLY_CONNECTED of ver
 
 
 @pytest.fixture
-def check_wide(check, models, tmp_path):
+def check_wide(check, models, tmp_path, spec_file, truth):
     """Verifies the file that tflite_runtime refuses and ai_edge_litert takes."""
-    x = np.linspace(0, 1, 64, dtype=np.float32)[None]
     with np.load(models / "wide.npz") as entries:
         kernel, bias = entries["kernel"], entries["bias"]
-    vectors = tmp_path / "vectors"
-    vectors.mkdir()
-    wide = Golden("wide", 0, WIDE.inputs, WIDE.outputs, (GoldenVector("ramp", {"x": x}, {"y": x @ kernel + bias}),))
-    write_golden(vectors / "golden.json", wide)
-    answers = {probe.name: {"y": probe.inputs["x"] @ kernel + bias} for probe in make_probes(wide)}
-    write_tensors(vectors / "outputs.npz", answers)
+    ramp = np.linspace(0, 1, 64, dtype=np.float32)[None]
+    rows = np.random.default_rng(0).uniform(0, 1, (32, 64)).astype(np.float32)
+    probes = [Probe(Kind.GOLDEN, "ramp", {"x": ramp}), Probe(Kind.RANDOM, "random", {"x": rows})]
+    folder = tmp_path / "wide"
+    folder.mkdir()
+    write_probes(folder, probes)
+    write_tensors(folder / "outputs.npz", {probe.name: {"y": probe.inputs["x"] @ kernel + bias} for probe in probes})
+    wide = truth._replace(spec=spec_file(WIDE), probes=folder, outputs=folder / "outputs.npz")
 
-    def checked(spec, on):
-        arguments = {"hop": "tflite.dynamic", "on": on, "kinds": ["golden", "random"]}
-        return check(FILE, models / "wide.dynamic.tflite", spec=spec, vectors=vectors, **arguments)
+    def checked(spec, on, **arguments):
+        return check(
+            FILE, models / "wide.dynamic.tflite", hop="tflite.dynamic", on=on, spec=spec, against=wide, **arguments
+        )
 
     return checked
 
@@ -275,7 +278,7 @@ def test_a_refusal_that_the_spec_does_not_list_is_an_error(check_wide):
 
 @needs_tflite_runtime
 @pytest.mark.parametrize(
-    "other", [replace(REFUSAL, runtime="ai_edge_litert"), replace(REFUSAL, recipe="int8"), replace(REFUSAL, recipe="")]
+    "other", [replace(REFUSAL, by="ai_edge_litert"), replace(REFUSAL, what="int8"), replace(REFUSAL, what="")]
 )
 def test_a_refusal_of_another_runtime_or_recipe_does_not_count(check_wide, other):
     failure(check_wide(replace(WIDE, refusals=(other,)), ["tflite_runtime"]), RuntimeRefusedError)
@@ -290,6 +293,17 @@ def test_a_refusal_that_the_spec_lists_is_a_verdict(check_wide):
     assert refused["reason"].startswith("it has no FULLY_CONNECTED of version 12 (")
     assert (verified["runtime"], verified["verdict"]) == ("ai_edge_litert", "verified")
     assert reply["result"]["note"].startswith("tflite_runtime refused, max |difference| ")
+
+
+@needs_tflite_runtime
+def test_a_refusal_is_a_verdict_for_a_model_that_nobody_has_described(check_wide):
+    reply = check_wide(WIDE, ["tflite_runtime", "ai_edge_litert"], is_lenient=True)
+    refused, verified = reply["parity"]["checks"]
+    assert (refused["runtime"], refused["verdict"]) == ("tflite_runtime", "refused")
+    assert "FULLY_CONNECTED version 12" in refused["reason"]
+    assert verified["verdict"] == "verified"
+    message = failure(check_wide(WIDE, ["tflite_runtime"], is_lenient=True))
+    assert message.startswith("tflite.dynamic: no runtime here took the file: ")
 
 
 @needs_tflite_runtime
@@ -334,17 +348,55 @@ def test_a_broken_file_is_caught_though_a_runtime_is_absent(check, models):
 
 
 @pytest.mark.parametrize(("shift", "is_caught"), [(0.0, False), (1e-6, False), (1e-4, True), (math.nan, True)])
-def test_a_trained_network_is_held_against_the_oracle(check, golden, tmp_path, shift, is_caught):
-    expected = read_tensors(golden / "outputs.npz")
+def test_a_trained_network_is_held_against_the_oracle(truth, tmp_path, shift, is_caught):
+    expected = read_tensors(truth.outputs)
     outputs = {call: {"y": tensors["y"] + np.float32(shift)} for call, tensors in expected.items()}
     write_tensors(tmp_path / "actual.npz", outputs)
-    arguments = {"model": "or_gate", "golden": golden / "golden.json", "expected": golden / "outputs.npz"}
 
     def verify():
-        return verify_network(out=tmp_path, actual=tmp_path / "actual.npz", network="pytorch", **arguments)
+        return verify_network(
+            out=tmp_path,
+            spec=truth.spec,
+            probes=truth.probes,
+            hop="train",
+            runtime="torch",
+            actual=tmp_path / "actual.npz",
+            expected=truth.outputs,
+        )
 
     if is_caught:
-        with pytest.raises(ParityError, match=r"^train pytorch: y for .* over the tolerance of 1e-05"):
+        with pytest.raises(ParityError, match=r"^train in torch: y for .* over the tolerance of 1e-05"):
             verify()
     else:
         assert verify()["note"].startswith("max |difference| ")
+
+
+def test_a_network_without_an_oracle_is_the_reference_itself(truth, tmp_path):
+    arguments = {"spec": truth.spec, "probes": truth.probes, "hop": "load", "runtime": "onnxruntime"}
+    assert verify_network(out=tmp_path, actual=truth.outputs, **arguments) == {"note": "4 of 4 right"}
+    [check] = json.loads((tmp_path / "parity.json").read_text())["checks"]
+    assert (check["verdict"], check["accuracy"]) == ("reference", {"right": 4, "of": 4})
+    assert len(check["answers"]) == 4
+    assert "max_abs_diff" not in check
+
+
+def test_a_conversion_that_was_refused_is_passed_on_as_a_verdict(truth, tmp_path):
+    converted = tmp_path / "converted"
+    converted.mkdir()
+    (converted / "refused.json").write_text(json.dumps({"by": "tflite_converter", "reason": "no such operator"}))
+    result = verify_file(
+        out=tmp_path,
+        spec=truth.spec,
+        hop="tflite.int8",
+        probes=truth.probes,
+        expected=truth.outputs,
+        artifact=converted,
+        name="model.tflite",
+        on=TFLITE,
+        kinds=["golden"],
+    )
+    assert result == {"note": "tflite_converter refused"}
+    assert json.loads((tmp_path / "parity.json").read_text()) == {
+        "hop": "tflite.int8",
+        "checks": [{"runtime": "tflite_converter", "verdict": "refused", "reason": "no such operator"}],
+    }

@@ -144,7 +144,7 @@ def test_integers():
 
 def test_booleans():
     assert compared([True, False], [True, False], dtype="bool") == Parity(0.0, 0.0, 2)
-    with pytest.raises(ParityError, match="is 1, the step before gave 0"):
+    with pytest.raises(ParityError, match=r"is True at \[1\], the step before gave False"):
         compared([True, False], [True, True], dtype="bool")
 
 
@@ -176,3 +176,19 @@ def test_agrees_with_the_definition(pairs, atol, rtol):
     else:
         with pytest.raises(ParityError):
             compared(wanted, given, Tolerance(atol, rtol))
+
+
+def test_strings():
+    words = np.array([b"cat", b"dog"], object)
+    assert compared(words, words.copy(), dtype="object") == Parity(0.0, 0.0, 2)
+    with pytest.raises(ParityError, match=r"is b'cow' at \[1\], the step before gave b'dog'"):
+        compared(words, [b"cat", b"cow"], dtype="object")
+
+
+def test_a_part_of_the_largest_value_of_the_tensor():
+    allowed = Tolerance(of_largest=0.25)
+    compared([0.0, 8.0], [2.0, 8.0], allowed)
+    with pytest.raises(ParityError, match=r"over the tolerance of 0\.25 of the largest value"):
+        compared([0.0, 8.0], [2.5, 8.0], allowed)
+    with pytest.raises(ParityError):
+        compared([0.0, NAN], [0.1, NAN], allowed)
