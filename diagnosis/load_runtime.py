@@ -18,7 +18,10 @@ PROBES: Mapping[str, str] = {
     "tflite_runtime": "double.tflite",
     "ai_edge_litert": "double.tflite",
 }
-"""Name of a runtime (those of `runtimes.RUNTIMES`) and its model: x float32 [batch, 2] to y, twice x."""
+"""Name of a runtime of files that we ship, and its model: x float32 [batch, 2] to y, twice x.
+
+torch and keras run files that come in; they are started as workers.
+"""
 
 
 def main(runtime: str) -> None:

@@ -38,7 +38,6 @@ def source_digest(*modules: str) -> str:
     return digest.hexdigest()
 
 
-@cache
 def _roots() -> tuple[Path, ...]:
     """Where code is ours or the user's own: this project, then what PYTHONPATH names."""
     others = os.environ.get("PYTHONPATH", "").split(os.pathsep)

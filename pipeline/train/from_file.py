@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import runtimes
+from contract.arrays import Tensors
+from contract.errors import SpecError
 from pipeline.spec import read_spec
 from pipeline.train.outcome import save_answers
 
@@ -22,4 +24,11 @@ def load(*, out: Path, spec: Path, probes: Path, network: str, runtime: str, fil
     """
     model = read_spec(spec)
     with runtimes.load(runtime, file) as session:
-        save_answers(out, model, model.network(network), probes=probes, predict=session.run)
+
+        def predict(inputs: Tensors) -> Tensors:
+            try:
+                return session.run(inputs)
+            except SpecError as err:  # what a network of code would say in its framework's words
+                raise ValueError(str(err)) from err
+
+        save_answers(out, model, model.network(network), probes=probes, predict=predict)

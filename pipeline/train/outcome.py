@@ -82,7 +82,7 @@ def refused_inputs(
     """
     try:
         yield
-    except (RuntimeError, ValueError, TypeError, IndexError, SpecError, RuntimeRefusedError) as err:
+    except (RuntimeError, ValueError, TypeError, IndexError, RuntimeRefusedError) as err:
         # torch raises RuntimeError for a shape that does not fit and IndexError for an index, TensorFlow ValueError.
         at = remedy = ""
         if given and any(set(tensor.dynamic_axes) - {0} for tensor in declared):

@@ -56,7 +56,7 @@ def test_there_is_no_cycle(stages):
     assert len(order) == len(stages)
 
 
-def test_the_or_gate_has_81_stages(stages):
+def test_the_or_gate_has_82_stages(stages):
     count = Counter(stage.name.partition(".")[0] for stage in stages)
     recipes = 6 * 3
     assert count == {
@@ -137,8 +137,9 @@ def test_every_call_and_every_module_named_as_code_is_a_file_of_ours(stages):
         tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
         arguments = functions[function].args
-        given = {"out", *stage.inputs, *stage.params, *(["build"] if stage.publishes else [])}
-        wanted = {argument.arg for argument in arguments.kwonlyargs}
+        given = {"out", *stage.inputs, *stage.params, *stage.files, *(["build"] if stage.publishes else [])}
+        optional = {a.arg for a, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value}
+        wanted = {argument.arg for argument in arguments.kwonlyargs} - (optional - given)
         assert wanted <= given, stage.name
         assert given == wanted or arguments.kwarg, f"{stage.name} is given {given - wanted}, which it does not take"
         for name in stage.code:

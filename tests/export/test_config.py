@@ -20,6 +20,7 @@ def test_defaults_are_possible():
         *(ExportConfig(exporter=exporter) for exporter in EXPORTERS),
         *(ExportConfig(converter=converter) for converter in CONVERTERS),
         ExportConfig(seed=7, opset=18),
+        ExportConfig(recipes=("float32", "int8")),
         ExportConfig(seed=2**40, opset=23),
     ],
     ids=str,
@@ -34,7 +35,13 @@ def test_the_effective_configuration_has_every_setting():
         "exporter": "dynamo",
         "opset": 18,
         "converter": "onnx-tf",
+        "recipes": None,
     }
+
+
+def test_the_nearest_recipe_is_suggested():
+    with pytest.raises(UsageError, match=r"no recipe 'int9'; did you mean 'int8'\?"):
+        ExportConfig(recipes=("float32", "int9"))
 
 
 def test_unknown_setting():

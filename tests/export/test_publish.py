@@ -116,7 +116,7 @@ def test_keep_1_leaves_the_newest_version_only_and_changes_nothing_in_it(history
 
 @pytest.mark.slow
 def test_the_same_command_again_has_nothing_to_do(history):
-    assert "Nothing to do: all 77 stages are up to date" in history["same again"].output
+    assert "Nothing to do: all 82 stages are up to date" in history["same again"].output
     assert history["same again"].files == history["keep one"].files
 
 

@@ -127,10 +127,12 @@ def test_dense_weights_are_quantized_per_tensor(tflite, recipe):
 
 def converted(recipe, exported, out: Path) -> Path:
     from export.tflite import convert_tflite
+    from pipeline.spec import write_spec
 
     out.mkdir()
     folder = exported / "serving" / "or_gate_pytorch" / "1"
-    convert_tflite(out=out, saved_model=folder, model="or_gate", recipe=recipe.to_dict())
+    write_spec(out=out, spec=SPEC.to_dict())
+    convert_tflite(out=out, spec=out / "spec.json", saved_model=folder, recipe=recipe.to_dict(), is_optional=False)
     return out / "model.tflite"
 
 
@@ -228,7 +230,8 @@ def test_the_manifest_tells_the_parity_of_every_hop_in_every_runtime(manifest, n
     assert [entry["hop"] for entry in manifest.parity] == hops
     runtimes = [[check["runtime"] for check in entry["checks"]] for entry in manifest.parity]
     before = [["onnxruntime"], ["tensorflow_c"]] if converted else []
-    assert runtimes == [["its own framework"], *before, ["tensorflow_c"], list(RUNTIMES)]
+    own = SPEC.network(name.partition(".")[0]).framework.value
+    assert runtimes == [[own], *before, ["tensorflow_c"], list(RUNTIMES)]
     for entry in manifest.parity:
         for check in entry["checks"]:
             assert check["verdict"] in {"verified", "absent"}
@@ -239,7 +242,7 @@ def test_the_manifest_tells_the_parity_of_every_hop_in_every_runtime(manifest, n
 
 def test_the_manifest_has_the_digests_of_what_the_file_was_made_from(exported, manifest, name):
     network = name.partition(".")[0]
-    files = {"weights": f"train.{network}/*/weights.safetensors", "golden": "golden/*/golden.json"}
+    files = {"weights": f"train.{network}/*/weights.safetensors", "golden": "golden.oracle/*/golden.json"}
     if network == "pytorch":
         files |= {"onnx": "to_onnx.pytorch/*/model.onnx", "onnx_info": "to_onnx.pytorch/*/onnx.json"}
     digests = {}

@@ -11,6 +11,7 @@ import pytest
 from contract.files import sha256
 from pipeline import cache as cache_module
 from pipeline.cache import Cache, Entry
+from pipeline.memory import Memory
 from pipeline.stage import Stage
 
 STAGE = Stage("make", "toy:make", worker=None, inputs={"data": "before"}, params={"seed": 1})
@@ -36,7 +37,7 @@ def make(cache: Cache, build: Path, key: str = KEY, stage: Stage = STAGE) -> Ent
         (out / "folder/three.bin").write_bytes(b"three")
         (build / "served").mkdir(exist_ok=True)
         (build / "served/model.bin").write_bytes(b"served")
-        return cache.keep(stage, key, out, {"note": "3 files", "published": ["served/model.bin"]}, 1.25)
+        return cache.keep(stage, key, out, {"note": "3 files", "published": ["served/model.bin"]}, 1.25, Memory(10, 20))
 
 
 def names(folder: Path) -> set[str]:
@@ -115,7 +116,7 @@ def test_another_key_another_stage_and_another_model_find_nothing(cache, build):
 
 def test_a_stage_that_leaves_no_file_and_says_nothing_is_found_too(cache):
     with cache.workspace(STAGE, KEY) as out:
-        kept = cache.keep(STAGE, KEY, out, {}, 0.0)
+        kept = cache.keep(STAGE, KEY, out, {}, 0.0, Memory())
     assert cache.find(STAGE, KEY) == kept
     assert kept.files == {}
 
@@ -200,13 +201,15 @@ def test_the_digest_of_a_file_is_its_sha256(cache, build):
 )
 def test_the_digest_of_a_folder_is_that_of_what_is_under_it(changed, reference, differs):
     files = {"one.bin": "1", "folder/two.bin": "2", "folder/three.bin": "3", "folderish": "4"}
-    before = Entry(Path(), files, "", 0.0).digest(reference)
-    after = Entry(Path(), files | {changed: "new"}, "", 0.0).digest(reference)
+    before = Entry(Path(), files, "", 0.0, Memory()).digest(reference)
+    after = Entry(Path(), files | {changed: "new"}, "", 0.0, Memory()).digest(reference)
     assert (before != after) is differs
 
 
 def test_the_digest_changes_with_a_name():
-    assert Entry(Path(), {"a": "1"}, "", 0.0).digest() != Entry(Path(), {"b": "1"}, "", 0.0).digest()
+    assert (
+        Entry(Path(), {"a": "1"}, "", 0.0, Memory()).digest() != Entry(Path(), {"b": "1"}, "", 0.0, Memory()).digest()
+    )
 
 
 @pytest.mark.parametrize("reference", ["missing", "fold", "folder/missing", "one.bin/x"])
