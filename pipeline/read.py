@@ -1,5 +1,6 @@
 """The spec of a model that nobody wrote one for: read out of its file, or tried out where it is built by code."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,10 @@ from pipeline.stage import Result
 from pipeline.train.outcome import refused_inputs
 
 __all__ = ["read_file", "read_network"]
+
+_BATCH = "batch"
+_MADE_UP = re.compile(r"(axis|s|unk__)\d+")
+"""Names of dynamic axes that runtimes and torch.export make up."""
 
 
 def read_file(*, out: Path, file: Path, runtime: str, **said: Any) -> Result:
@@ -94,6 +99,21 @@ def _axis(output: str, before: int, after: int, small: Mapping[str, int], large:
     return found[0] if found else f"{output}_size"
 
 
+def _with_batch(
+    inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Calls the first axis of the first input ``batch``, where it has a name that only a machine gave it."""
+    names = {axis for tensor in (*inputs, *outputs) for axis in tensor.dynamic_axes.values()}
+    first = inputs[0].dynamic_axes.get(0, "")
+    if not _MADE_UP.fullmatch(first) or _BATCH in names:
+        return inputs, outputs
+
+    def named(tensor: TensorSpec) -> TensorSpec:
+        return replace(tensor, shape=tuple(_BATCH if axis == first else axis for axis in tensor.shape))
+
+    return tuple(map(named, inputs)), tuple(map(named, outputs))
+
+
 def _write(
     out: Path,
     inputs: tuple[TensorSpec, ...],
@@ -117,6 +137,7 @@ def _write(
         tolerances: by hop, as part of the largest value, instead of the default.
         calibration: .npz file whose arrays give the ranges of the inputs.
     """
+    inputs, outputs = _with_batch(inputs, outputs)
     if calibration:
         rows = read_rows(calibration, inputs)
         ranges = {tensor.name: observed_range(rows[tensor.name]) for tensor in inputs}

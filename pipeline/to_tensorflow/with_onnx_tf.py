@@ -1,5 +1,6 @@
 """onnx-tf, the archived converter of the ONNX project."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,17 @@ from pipeline.to_tensorflow.converter import NEWEST_OPSETS
 
 __all__ = ["convert"]
 
-_NEWEST_OPSET = NEWEST_OPSETS["onnx-tf"]
+_NEWEST_OPSET, _OLDEST_OPSET = NEWEST_OPSETS["onnx-tf"], 11
+"""Opset 11 is the one that onnx-tf knows best (its doc/support_status.md)."""
 
 _ABSENT = (
     ("tensorflow_addons", "seq2seq", "hardmax"),
     ("tensorflow_probability", "distributions", "Bernoulli"),
 )
 
+
+_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_./>-]")
+"""Characters that a node of ONNX may have in its name, and a scope of TensorFlow not."""
 
 _FAILURES = (
     *(SkipTest, ValidationError),
@@ -34,39 +39,55 @@ _FAILURES = (
 
 def convert(model: onnx.ModelProto, folder: Path) -> None:
     """See `pipeline.to_tensorflow.converter.Converter`."""
-    _lower_opset(model)
     with _absent_packages():
         from onnx_tf.backend import prepare
 
-        _check_operators(model)
+        _choose_opset(model)
+        for node in _nodes(model.graph):
+            node.name = _NOT_IN_SCOPES.sub("_", node.name)
         try:
             prepare(model, device="CPU").export_graph(str(folder))
         except (*_FAILURES, ConversionError) as err:
             raise ConversionError(f"onnx-tf cannot convert the file: {_reason(err)}") from err
 
 
-def _lower_opset(model: onnx.ModelProto) -> None:
-    """Declares an older opset, if ONNX finds the model valid there; in place, because a copy may be gigabytes.
+def _choose_opset(model: onnx.ModelProto) -> None:
+    """Declares the newest opset in which onnx-tf knows all operators; in place, because a copy may be gigabytes.
 
-    Most operators were renewed for types that a network does not use; the parity of the hop shows whether it was so.
+    Most operators were renewed for types that a network does not use, so that an older opset holds as well. The parity
+    of the hop shows whether it did.
+
+    Raises:
+        UnsupportedOpError: there is none; names the first node, and how many others there are.
     """
-    newer = [e for e in model.opset_import if e.domain in ("", "ai.onnx") and e.version > _NEWEST_OPSET]
+    _declare(model, _NEWEST_OPSET)
+    missing = _missing(model)
+    if not missing:
+        return
+    for opset in range(_NEWEST_OPSET - 1, _OLDEST_OPSET - 1, -1):
+        if _declare(model, opset) and not _missing(model):
+            return
+    others = f"; {len(missing) - 1} other nodes are not either" if len(missing) > 1 else ""
+    raise UnsupportedOpError(f"onnx-tf cannot convert the file: {missing[0]}{others}")
+
+
+def _declare(model: onnx.ModelProto, opset: int) -> bool:
+    """Whether the model is valid in an older opset of ONNX's own operators; then it is declared, else left as it is."""
+    newer = [entry for entry in model.opset_import if not _short(entry.domain) and entry.version > opset]
     before = [entry.version for entry in newer]
     for entry in newer:
-        entry.version = _NEWEST_OPSET
+        entry.version = opset
     try:
         check_model(model)
     except ValidationError:
         for entry, version in zip(newer, before, strict=True):
             entry.version = version
+        return False
+    return True
 
 
-def _check_operators(model: onnx.ModelProto) -> None:
-    """Refuses a model with an operator that onnx-tf has no handler for, in its opset.
-
-    Raises:
-        UnsupportedOpError: names the first node, and how many others there are.
-    """
+def _missing(model: onnx.ModelProto) -> list[str]:
+    """The nodes with an operator that onnx-tf has no handler for, in the model's opset; a few words each."""
     from onnx_tf.common.handler_helper import get_all_backend_handlers
 
     opsets = {_short(entry.domain): entry.version for entry in model.opset_import}
@@ -82,9 +103,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
                 f"{node.op_type}{f' version {version}' if version else ''} is not implemented (domain "
                 f"{domain or 'ai.onnx'}, opset {opsets.get(domain)}, node {node.name or node.output[0]!r})"
             )
-    if missing:
-        others = f", nor are {len(missing) - 1} other nodes" if len(missing) > 1 else ""
-        raise UnsupportedOpError(f"onnx-tf cannot convert the file: {missing[0]}{others}")
+    return missing
 
 
 def _short(domain: str) -> str:
