@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.paths import shown
 from cli.table import print_table
 from cli.terminal import console
+from pipeline.source import ROOT
 
 __all__ = ["print_accuracy", "print_summary"]
 
@@ -132,10 +133,14 @@ def _predicted(answer: Mapping[str, Any]) -> int:
     return int(scores[0] > 0.5) if len(scores) == 1 else scores.index(max(scores))
 
 
+def _where(build: Path) -> str:
+    return "" if build == ROOT / "build" else f" --build-dir {shlex.quote(str(shown(build)))}"
+
+
 def _next(report: Mapping[str, Any], build: Path) -> dict[str, str]:
     config = shlex.quote(f"{build.resolve()}/serving/models.config")
     return {
         "serve all of it": f"tensorflow_model_server --rest_api_port=8501 --model_config_file={config}",
         "look at the TFLite files": f"ls {shlex.quote(f'{shown(build)}/tflite')}",
-        "prove every hop again": f".venv/bin/showdown verify {report['model']}",
+        "prove every hop again": f".venv/bin/showdown verify {report['model']}{_where(build)}",
     }

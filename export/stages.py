@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from contract.model_spec import Framework, Refusal, expected_refusal
+from contract.model_spec import Framework, Network, Refusal, expected_refusal
 from contract.store import versions
 from export.config import ExportConfig
 from export.model import FILES, Model, taken
@@ -459,8 +459,7 @@ def report(plan: Plan) -> Stage:
 
     for network in plan.model.networks:
         name, servable = network.name, plan.model.servable(network.name)
-        shown = Path(network.file).name if network.file else f"{network.framework.value} network {name}"
-        add(shown, f"verify.{plan.source(name)}")
+        add(_shown(network), f"verify.{plan.source(name)}")
         if plan.is_exported_to_onnx(name):
             key = add(f"{servable}.onnx", f"verify.to_onnx.{name}", artifact="model.onnx")
             inputs[f"artifact_{key}"] = f"to_onnx.{name}"
@@ -519,6 +518,13 @@ def _verify(
         code=tuple(runtimes.values()),
         title=title or f"{hop}.{network}",
     )
+
+
+def _shown(network: Network) -> str:
+    """A network as a report calls it: by its file or factory, or as the only one of its framework."""
+    if network.file:
+        return Path(network.file).name
+    return network.module if ":" in network.module else f"{network.framework.value} network {network.name}"
 
 
 def _names(plan: Plan, network: str) -> dict[str, Any]:

@@ -8,17 +8,23 @@ from inspection.tensors import Border
 
 __all__ = ["tensor_lines"]
 
+_ROOM = 120 - len("    outputs=(,),")
+"""Characters that fit on the line of an only tensor."""
+
 _NAMES = {"string": "object"}
 """Element types that numpy calls otherwise."""
 
 
 def tensor_lines(borders: Iterable[Border], direction: str) -> str:
-    """A ``TensorSpec(...)`` a line for each input or each output.
+    """The tuple of all inputs or outputs, as it stands in the call of ``ModelSpec``.
 
     Raises:
         UsageError: one has no shape, which a spec has to have.
     """
-    return "\n".join(f"        {_line(border)}," for border in borders if border.direction == direction)
+    lines = [_line(border) for border in borders if border.direction == direction]
+    if len(lines) == 1 and len(lines[0]) <= _ROOM:
+        return f"({lines[0]},)"
+    return "".join(["(\n", *(f"        {line},\n" for line in lines), "    )"])
 
 
 def _line(border: Border) -> str:
