@@ -13,6 +13,7 @@ from cli.origin import importable_from_here, origin_of
 from cli.paths import shown
 from contract.errors import ManifestError, UsageError
 from contract.files import write_json
+from contract.hints import hint
 from contract.listing import all_leftovers, damages, published
 from contract.store import remove_leftovers
 from export.chain import chain
@@ -20,6 +21,7 @@ from export.config import ExportConfig
 from export.origin import Origin, model_of
 from export.report import report_path, stages_path
 from export.stages import Plan
+from models import model_names
 from pipeline.engine import build_lock, run
 from pipeline.stage import Stage
 
@@ -97,11 +99,10 @@ def _earlier(options: Namespace) -> Plan:
     """
     path = report_path(options.build_dir, Path(options.model).name)
     if not path.is_file():
-        known = sorted(report.stem for report in path.parent.glob("[!.]*.json"))
-        exported = f"; there are: {', '.join(known)}" if known else ""
+        known = sorted(report.stem for report in path.parent.glob("[!.]*.json")) or model_names()
         raise UsageError(
-            f"{options.model} has not been exported to {options.build_dir}{exported}; run `showdown export "
-            f"{options.model}`"
+            f"no export of {options.model!r} in {options.build_dir}; {hint(options.model, known)}; `showdown export "
+            f"{options.model}` makes one"
         )
     report = json.loads(path.read_text(encoding="utf-8"))
     return _plan(Origin.from_dict(report["origin"]), ExportConfig.from_dict(report["config"]), options.build_dir)

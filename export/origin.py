@@ -100,6 +100,11 @@ def model_of(origin: Origin) -> Model:
             f"{origin.source}: --weights, --input and --output are for module:factory; a file has them in it"
         )
     path = Path(origin.source)
+    if path.is_dir():
+        raise UsageError(
+            f"{path}: a folder; a model is named by its folder in models/, such as {model_names()[0]}, and a file by its "
+            "path"
+        )
     return model_of_file(
         path,
         _name(origin, path.stem),

@@ -76,14 +76,15 @@ def test_a_change_in_a_network_makes_only_its_branch_again(tree, showdown):
     showdown("export", root=tree)
     after = results(tree / "build")
     ran = {stage for stage, result in after.items() if result != before[stage]}
-    assert ran == {stage for stage in after if "pytorch" in stage} | {"report"}
+    # The golden vectors are the oracle's.
+    assert ran == {stage for stage in after if "pytorch" in stage} - {"publish.golden.pytorch"} | {"report"}
     published = {path.relative_to(tree / "build" / "serving").as_posix() for path in tree.glob("build/serving/*/*")}
     assert published == {"or_gate_keras/1", "or_gate_pytorch/1", "or_gate_pytorch/2", "or_gate_static_graph/1"}
 
 
 def test_nothing_changed_means_nothing_runs(tree, showdown):
     before = results(tree / "build")
-    assert "Nothing to do: all 77 stages are up to date" in showdown("export", root=tree).stdout
+    assert "Nothing to do: all 82 stages are up to date" in showdown("export", root=tree).stdout
     assert results(tree / "build") == before
 
 

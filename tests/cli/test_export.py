@@ -60,8 +60,8 @@ def test_another_seed_is_the_next_version_and_keep_removes_the_one_before(showdo
 
 def test_the_first_export_prints_a_line_for_each_step_and_no_escape_codes(exported):
     lines = [line for line in exported.output.splitlines() if line.startswith("[")]
-    assert len(lines) == 14
-    assert re.fullmatch(r"\[ 1/14\] golden +litert +\d+\.\d\d s  .*", lines[0])
+    assert len(lines) == 17
+    assert re.fullmatch(r"\[ 1/17\] spec +showdown +\d+\.\d\d s", lines[0].strip())
     assert ESCAPE not in exported.output
     assert exported.done.stderr == ""
 
@@ -86,7 +86,7 @@ def test_json_prints_the_report_alone_on_standard_output(showdown, build):
     done = showdown("export", "--json", "--build-dir", build)
     assert done.returncode == 0
     assert json.loads(done.stdout) == json.loads((build / "report/or_gate.json").read_text())
-    assert re.fullmatch(r"\[\d\d/14\] publish .*\n", done.stderr)
+    assert re.fullmatch(r"\[\d\d/17\] publish .*\n", done.stderr)
 
 
 # --- on a terminal
