@@ -102,8 +102,7 @@ def model_of(origin: Origin) -> Model:
     path = Path(origin.source)
     if path.is_dir():
         raise UsageError(
-            f"{path}: a folder; a model is named by its folder in models/, such as {model_names()[0]}, and a file by its "
-            "path"
+            f"{path}: a folder; a model is named by its folder in models/, as {model_names()[0]} is, a file by its path"
         )
     return model_of_file(
         path,
