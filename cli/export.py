@@ -99,11 +99,11 @@ def _earlier(options: Namespace) -> Plan:
     """
     path = report_path(options.build_dir, Path(options.model).name)
     if not path.is_file():
-        known = sorted(report.stem for report in path.parent.glob("[!.]*.json")) or model_names()
-        raise UsageError(
-            f"no export of {options.model!r} in {options.build_dir}; {hint(options.model, known)}; `showdown export "
-            f"{options.model}` makes one"
-        )
+        known = sorted(report.stem for report in path.parent.glob("[!.]*.json"))
+        meant = hint(options.model, known or model_names())
+        if options.model in model_names() or Path(options.model).is_file():
+            meant = f"`showdown export {options.model}` makes one"
+        raise UsageError(f"no export of {options.model!r} in {options.build_dir}; {meant}")
     report = json.loads(path.read_text(encoding="utf-8"))
     return _plan(Origin.from_dict(report["origin"]), ExportConfig.from_dict(report["config"]), options.build_dir)
 
