@@ -16,6 +16,9 @@ from pipeline.source import ROOT
 __all__ = ["print_accuracy", "print_summary"]
 
 
+_TABLE_COLUMNS = 6
+"""Answers that fit beside one another; of more the accuracy is enough."""
+
 _STYLES = {"verified": "green", "reference": "dim"}
 
 
@@ -106,7 +109,8 @@ def _answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if row["published"]:
         for check in row["checks"]:
             if check["verdict"] == "verified":
-                return list(check.get("answers", []))
+                answers = list(check.get("answers", []))
+                return answers if len(answers) <= _TABLE_COLUMNS else []
     return []
 
 

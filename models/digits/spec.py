@@ -22,8 +22,8 @@ SPEC = ModelSpec(
     tolerances={
         # 11 bits of each weight; seen: 7e-4.
         "tflite.float16": Tolerance(atol=5e-3),
-        # 8 bits of each weight and, in the last three, of each activation; seen: 2e-2 and 5e-2. No digit hangs on it: the
-        # accuracy of each file is measured too.
+        # 8 bits of each weight and, in the last three, of each activation; seen: 2e-2 and 5e-2. How good the files are
+        # shows in their accuracy.
         "tflite.dynamic": Tolerance(atol=1e-1),
         "tflite.int8": Tolerance(atol=2e-1),
         "tflite.int8_float_io": Tolerance(atol=2e-1),
