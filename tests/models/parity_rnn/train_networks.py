@@ -1,4 +1,4 @@
-"""Trains the networks of a framework for some seeds, and prints what they answer as JSON: a program, for a clean process.
+"""Trains the networks of a framework for some seeds, and prints how they answer as JSON: a program of its own.
 
 ``python train_networks.py torch 0 1 0``
 """
