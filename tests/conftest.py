@@ -1,5 +1,7 @@
 """The command, copies of the tree, processes, and disks that are small, full or read-only."""
 
+import contextlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -12,6 +14,14 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Imports triton before a test imports TensorFlow: torch.export wants it, and crashes if TensorFlow came first."""
+    if any(item.get_closest_marker("slow") for item in items):
+        with contextlib.suppress(ImportError):  # torch without CUDA has none
+            importlib.import_module("triton")
+
 
 _DEADLINE_S = 120
 """How long a test waits for something that has to come; only a failing test waits that long."""

@@ -4,6 +4,7 @@ A program is loaded by `runtimes.torch_export.load_program`. Nothing here runs c
 """
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 """Where training scripts put the weights, in a checkpoint that has more."""
 _MAX_SHOWN = 3
 """Names of weights that a message has."""
+
+_UNREADABLE = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, OSError),
+    *(ValueError, KeyError, AttributeError, TypeError, IndexError),
+)
+"""What torch.load raises for a file that is cut short, or that holds more than tensors."""
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -115,8 +122,9 @@ def _from_safetensors(path: Path, net: torch.nn.Module) -> Weights:
 
 def _from_pickle(path: Path) -> Weights:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as err:
+        with warnings.catch_warnings(action="ignore"):  # of a pickle's protocol
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as err:
         raise FormatError(
             f"{path}: cannot be read as weights alone, and code in it is not run: "
             f"{one_line(str(err).partition('.')[0])}; save them as {_SAFETENSORS} (safetensors.torch.save_model)"
