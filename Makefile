@@ -9,7 +9,7 @@ backend := $(or $(TORCH_BACKEND),$(installed),locked)
 stamp := .venv/setup.$(backend)
 
 # export is also a directive of make: with a blank before the colon this would not be a rule.
-.PHONY: help setup export verify test test-fast test-all lint format benchmark lock clean distclean
+.PHONY: help setup export verify test test-fast test-all lint format docs benchmark lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ lint: setup ## check style, types, layers and files
 format: setup ## format the code and repair what ruff can repair
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
+
+docs: setup ## build the documentation into build/docs/
+	.venv/bin/python -m scripts.cli_reference
+	.venv/bin/mkdocs build
 
 benchmark: setup ## measure the chain (ARGS=...)
 	.venv/bin/python benchmarks/export.py $(ARGS)

@@ -53,11 +53,14 @@ _MAX_SHOWN = 80
 
 _NAME = re.compile(r"\w*")
 _PATH = re.compile(r"[\w.@/+ -]*")
-_PATH_KEYS = {"parameter_name", "buffer_name", "tensor_constant_name", "fqn", "torch_version"}
-"""Paths within a module, and a version; every other string is a name."""
+_PATH_KEYS = {"parameter_name", "buffer_name", "tensor_constant_name", "fqn", "torch_version", "as_float", "as_floats"}
+"""Paths within a module, a version, and numbers such as ``-Infinity``; every other string is a name."""
 
 _FREE_KEYS = {"as_string", "as_strings"}
 """Arguments of operators such as an einsum's equation: code has them as literals."""
+
+_RANGES = "range_constraints"
+"""Its keys are expressions, which torch only compares."""
 
 _OBJECT_KEYS = {"as_custom_obj", "custom_obj", "as_operator"}
 """Pickled objects, and functions of torch that are passed on as arguments."""
@@ -83,7 +86,22 @@ _EXPRESSION_NODES = (
 
 _EXPRESSION_NAMES = frozenset(
     (
-        *("L", "math", "inf", "true", "false", "Symbol", "Integer", "Rational", "Float", "Add", "Mul", "Pow", "Abs"),
+        *(
+            "L",
+            "math",
+            "torch",
+            "inf",
+            "true",
+            "false",
+            "Symbol",
+            "Integer",
+            "Rational",
+            "Float",
+            "Add",
+            "Mul",
+            "Pow",
+            "Abs",
+        ),
         *("Max", "Min", "ceiling", "floor", "And", "Or", "Not", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Equality"),
         *("Unequality", "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan", "BooleanTrue"),
         *("BooleanFalse", "cast_symbool_to_symint_guardless"),
@@ -94,7 +112,12 @@ _EXPRESSION_NAMES = frozenset(
     )
 )
 
-_EXPRESSION_METHODS = frozenset(("size", "stride", "storage_offset", "ceil", "floor", "sqrt", "trunc"))
+_EXPRESSION_METHODS = frozenset(
+    (
+        *("size", "stride", "storage_offset", "ceil", "floor", "sqrt", "trunc"),
+        *("sym_float", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "_sym_sqrt"),
+    )
+)
 
 
 def check_archive(file: BinaryIO, where: str) -> None:
@@ -213,7 +236,8 @@ def _check_program(value: Any, key: str, where: str) -> None:
         for name, item in value.items():
             if name in _OBJECT_KEYS:
                 raise RuntimeRefusedError(f"{where}: its program has a Python object ({name}), which is not loaded")
-            _check_text(name, _PATH, where)
+            if key != _RANGES:
+                _check_text(name, _PATH, where)
             # Of where a node comes from, which is for people.
             if not (key == "metadata" and isinstance(item, str)):
                 _check_program(item, name, where)
@@ -273,7 +297,8 @@ def _check_tree(tree: Any, allowed: re.Pattern[str], where: str) -> None:
     """Checks the types of a tree of arguments or results, and its keys."""
     if tree["type"] not in _TREES:
         raise RuntimeRefusedError(
-            f"{where}: its inputs or outputs are a {tree['type']!s:.80}; export it with tuples, lists and dicts of tensors"
+            f"{where}: its inputs or outputs are a {tree['type']!s:.80}; export it with tuples, lists and dicts of "
+            "tensors"
         )
     keys = json.loads(tree["context"]) if tree["context"] else None
     for name in keys or ():

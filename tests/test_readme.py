@@ -62,6 +62,11 @@ def commands(name: str, text: str) -> list[Command]:
     return found
 
 
+def files(text: str) -> dict[str, str]:
+    """The programs of a document: Python blocks whose first line is a comment with a file's name."""
+    return {found[1]: found[0] for found in re.finditer(r"(?<=```python\n)# (\w+\.py)\n(?:(?!```).*\n)*", text)}
+
+
 def masked(line: str) -> str:
     """A line without what differs from run to run: numbers, and how many blanks set columns apart."""
     line = re.sub(r"\d[\d.,]*(e[-+]?\d+)?", "#", line)
@@ -109,6 +114,11 @@ second
     ]
 
 
+def test_programs_are_found_by_their_first_line():
+    text = "```python\n# net.py\nx = 1\n\ny = 2\n```\n```python\nno = file\n```\n"
+    assert files(text) == {"net.py": "# net.py\nx = 1\n\ny = 2\n"}
+
+
 def test_output_is_compared_without_its_numbers():
     printed = "[12/14] publish          0.60 s  version 1\nall 3,829 bytes in /somewhere/build\n"
     assert missing(["[ 1/14] publish  12.3 s  version 2", "all 1 bytes in ...", "..."], printed) == []
@@ -136,6 +146,8 @@ def test_every_command_of_a_document_runs_and_prints_what_is_shown(name, clone, 
     for part in ("bin", "lib", "pyvenv.cfg"):
         (tree / ".venv" / part).symlink_to(Path(sys.prefix) / part)
     (tree / ".venv" / "setup.locked").touch()
+    for file, content in files((ROOT / name).read_text()).items():
+        (tree / file).write_text(content)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     environment["PYTHONPATH"] = str(tree)
     for command in wanted:

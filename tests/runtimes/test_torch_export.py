@@ -1,8 +1,10 @@
 """Programs of torch.export in PyTorch, and what a .pt2 file may not hold."""
 
+import contextlib
 import io
 import json
 import pickle
+import struct
 import subprocess
 import sys
 import zipfile
@@ -10,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from contract.errors import RuntimeRefusedError, ShowdownError, SpecError, UsageError
 from contract.tensor_spec import TensorSpec
 from runtimes import load
-
-torch = pytest.importorskip("torch")
-nn = torch.nn
 
 pytestmark = pytest.mark.slow
 
@@ -212,8 +213,6 @@ def test_graphs_within_a_graph(tmp_path):
                 expected = Branches()(torch.from_numpy(x))
             for found, wanted in zip(session.run({"x": x}).values(), expected, strict=True):
                 np.testing.assert_array_equal(found, wanted.numpy())
-        with pytest.raises(SpecError, match="Guard failed"):
-            session.run({"x": np.ones((3, 5), np.float32)})
 
 
 def test_files_that_are_none(tmp_path):
@@ -230,7 +229,7 @@ def test_files_that_are_none(tmp_path):
 
 def test_torchscript_is_refused(tmp_path):
     path = tmp_path / "script.pt2"
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.script(Plain()), path)
     assert_refused(path, "")
 
@@ -259,12 +258,13 @@ def test_a_changed_byte_is_found(file, tmp_path):
     with zipfile.ZipFile(file) as archive:
         entries = [entry for entry in archive.infolist() if entry.file_size]
     for entry in entries:
-        # A local header has 30 bytes, the name, and what pads the content to a multiple of 64.
-        at = content.index(file_of(file, entry.filename), entry.header_offset)
+        # A local header has 30 bytes, the last four of them the lengths of the two texts that follow it.
+        header = content[entry.header_offset : entry.header_offset + 30]
+        at = entry.header_offset + 30 + sum(struct.unpack("<HH", header[-4:]))
         changed = bytearray(content)
         changed[at + entry.file_size // 2] ^= 0x10
         path.write_bytes(changed)
-        assert_refused(path, "the checksum of ")
+        assert_refused(path, f"the checksum of '{entry.filename}' is wrong")
 
 
 def file_of(path, name):
@@ -315,10 +315,8 @@ def test_the_bombs_are_live(file, tmp_path):
     """What is refused below does run code in torch itself."""
     canary = tmp_path / "canary"
     for hostile in hostile_pickles(file, tmp_path, canary):
-        try:
+        with contextlib.suppress(Exception):  # whatever comes of the rest, the code has run
             torch.export.load(hostile)
-        except Exception:  # noqa: BLE001, S110 - whatever comes of the rest, the code has run
-            pass
         assert canary.exists(), hostile
         canary.unlink()
 
@@ -368,7 +366,7 @@ CODE = "__import__('pathlib').Path('canary').touch()"
         ('"torch.ops.aten.embedding.default"', '"torch.os.system"', "its operator 'torch.os.system' is none of"),
         ('"torch.ops.aten.embedding.default"', '"torch.ops.aten.save.default"', "its operator 'torch.ops.aten.save"),
         ('{"as_int": 1}', '{"as_operator": "torch.os.system"}', "its program has a Python object (as_operator)"),
-        ('\\"mask\\"', f'\\"mask={CODE}\\"', "is no name of an input or output"),
+        ('\\\\\\"mask', f'\\\\\\"mask={CODE}', "is no name of an input or output"),
         ("builtins.dict", "collections.defaultdict", "its inputs or outputs are a collections.defaultdict"),
         ('"tensor_values": {', '"tensor_values": {"metadata": {"as_expr": {"expr_str": "exec()"}}, ', "is no size"),
         ('"tensor_values": {', '"tensor_values": {"\\u0022+f()+\\u0022": {}, ', "is no name"),
@@ -389,7 +387,10 @@ def test_sizes_and_guards_are_live(file, tmp_path):
     """What is refused above does run in torch itself."""
     for text in (("Symbol('", f"{CODE} or Symbol('"), ('"guards_code": [', f'"guards_code": ["{CODE} or True", ')):
         hostile = rewritten(file, tmp_path / "hostile.pt2", text=text)
-        program = f"import torch; torch.export.load({str(hostile)!r}).module()"
+        program = (
+            f"import torch; p = torch.export.load({str(hostile)!r}); "
+            "p.module()(*p.example_inputs[0], **p.example_inputs[1])"
+        )
         subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, cwd=tmp_path)
         assert (tmp_path / "canary").exists(), text
         (tmp_path / "canary").unlink()
