@@ -425,6 +425,7 @@ def publish_golden(plan: Plan, network: str) -> Stage:
         worker=None,
         inputs={"golden": f"golden.{plan.truth(network)}/golden.json"},
         params={"servable": plan.model.servable(network)},
+        after=(f"publish.{network}",),
         publishes=True,
         title="publish",
     )

@@ -201,6 +201,8 @@ def _foreign_error(err: Exception) -> dict[str, Any]:
     # TensorFlow and safetensors pass on the system's text without its number.
     if os.strerror(errno.ENOSPC) in text:
         return _error(Code.RESOURCE_EXHAUSTED, "no space left on the disk; free some and run the same command again")
+    if isinstance(err, MemoryError):
+        return _error(Code.RESOURCE_EXHAUSTED, f"this machine has not enough memory: {text.partition(chr(10))[0]}")
     return _error(Code.INTERNAL, f"{type(err).__name__}: {text.partition(chr(10))[0]}")
 
 

@@ -136,3 +136,15 @@ def test_without_fork_as_on_macos_every_step_is_verified_too(tmp_path, clone, sh
     assert len(report["rows"]) == 26
     # Absent is what tflite_runtime is on macOS.
     assert {check["verdict"] for row in report["rows"] for check in row["checks"]} - {"absent"} == {"verified"}
+
+
+def test_two_frameworks_that_disagree(clone, showdown, tmp_path):
+    tree = clone(tmp_path / "tree")
+    spec = tree / "models/or_gate/spec.py"
+    spec.write_text(spec.read_text().replace('oracle="models.or_gate.numpy_net"', 'reference="keras"'))
+    net = tree / "models/or_gate/torch_net.py"
+    net.write_text(net.read_text().replace("    net = _start(seed)\n", "    net = _start(seed + 1)\n"))
+    line = showdown("export", root=tree, status=1).stderr.splitlines()[-1]
+    assert "verify.train.pytorch: train in torch: y for " in line
+    assert "over the tolerance of 1e-05" in line
+    assert not (tree / "build/serving/or_gate_pytorch").exists()

@@ -56,7 +56,7 @@ def test_the_help_lists_every_verb(showdown, verb):
         (["export", "or_gat"], "no model 'or_gat' in models/; did you mean 'or_gate'?"),
         (["verify", "orgate"], "no export of 'orgate' in"),
         (["evaluate", "or_gate"], "no export of 'or_gate' in"),
-        (["export", "zzz"], "no model 'zzz' in models/; there are: or_gate"),
+        (["export", "zzz"], "no model 'zzz' in models/; there are: digits, or_gate, parity_rnn"),
         (["export", "../models"], "../models: there is no such file"),
         (["export", "models"], "models: a folder; a model is named by its folder in models/"),
         (["export", "absent.onnx"], "absent.onnx: there is no such file"),
@@ -100,7 +100,7 @@ def test_verify_before_any_export_says_what_to_run(showdown, tmp_path):
     done = showdown("verify", "--build-dir", tmp_path / "build")
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.endswith("run `showdown export or_gate`")
+    assert line.endswith("`showdown export or_gate` makes one")
     assert not (tmp_path / "build").exists()
 
 

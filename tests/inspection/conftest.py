@@ -146,6 +146,13 @@ def write_small(folder: Path) -> dict[str, Path]:
     }
     safetensors.numpy.save_file(tensors, files["safetensors"], {"made": "here"})
     write_pt2(files["pt2"], pt2_program())
+    files["keras"] = folder / "small.keras"
+    with zipfile.ZipFile(files["keras"], "w") as archive:
+        layer = {"module": "keras.layers", "class_name": "Dense", "config": {"name": "dense"}, "registered_name": None}
+        config = {"name": "small", "layers": [layer]}
+        archive.writestr("config.json", json.dumps({**layer, "class_name": "Sequential", "config": config}))
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.15.1", "date_saved": "2026-01-01@00:00:00"}))
+        archive.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n")
     files["saved_model"] = folder / "small"
     shutil.copytree(GOLDEN / "serving" / "or_gate_static_graph" / "1", files["saved_model"])
     return files
