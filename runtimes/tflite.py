@@ -1,5 +1,6 @@
 """A .tflite file on the `Interpreter` API, which tflite_runtime and ai_edge_litert share; one thread."""
 
+import ctypes
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -53,8 +54,11 @@ class TfliteSession(Session):
         return {spec.name: np.asarray(results[spec.name]) for spec in self.outputs}
 
     def close(self) -> None:
-        """Drops the interpreter."""
+        """Drops the interpreter, and gives its memory back to the system."""
         self._runner = None
+        # glibc keeps what was freed for this process: of 100 MB of weights two thirds, until it is told to let go.
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
 
 
 class _TensorRunner:
