@@ -8,7 +8,6 @@ from typing import Any
 import onnx
 import torch
 from onnx.shape_inference import InferenceError, infer_shapes
-from runtimes.torch_export import load_program
 from safetensors.torch import load_file
 
 from contract.errors import ConversionError, SpecError
@@ -18,6 +17,7 @@ from pipeline.spec import read_spec
 from pipeline.stage import Result
 from pipeline.train.pytorch import build
 from runtimes.session import one_line
+from runtimes.torch_export import load_program
 
 __all__ = ["Exporter", "export_onnx", "export_program"]
 
