@@ -238,6 +238,7 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     options = parser().parse_args(arguments)
+    options.build_dir = options.build_dir.absolute()  # workers run in the project's folder, not where the user stands
     signal.signal(signal.SIGTERM, _terminate)
     module, _, function = _VERBS[options.verb].partition(":")
     try:
