@@ -43,7 +43,7 @@ def preprocess(pixels: Array) -> FloatArray:
 
 @cache
 def _rows() -> tuple[FloatArray, Array]:
-    """Every image and its class, in an order that mixes the 43 writers; neither array can be written to."""
+    """Every image and its class, in an order that mixes the writers; neither array can be written to."""
     from sklearn.datasets import load_digits  # a second to import, which only the steps that need images pay
 
     pixels, classes = load_digits(return_X_y=True)

@@ -1,5 +1,8 @@
 """The network in PyTorch."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +45,18 @@ def _start(seed: int) -> DigitsNet:
         return build()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order whatever the machine, and no threads that wait for each other between such small operations."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def train(seed: int, config: TrainConfig = DEFAULTS) -> DigitsNet:
     """The network, trained."""
     net = _start(seed)
