@@ -65,7 +65,7 @@ def evaluate(options: Namespace) -> None:
     rows = [row for row in report["rows"] if any(check.get("accuracy") for check in row["checks"])]
     if not rows:
         raise UsageError(
-            f"{plan.model.name} has no labelled data; write evaluation() in its data module, as models/digits/data.py does"
+            f"{plan.model.name} has no labelled data; write evaluation() in its data module, as models/digits/ has it"
         )
     if options.json:
         print(json.dumps({"model": plan.model.name, "rows": rows}, indent=2))
