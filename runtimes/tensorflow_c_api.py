@@ -4,7 +4,6 @@ Source: tensorflow/c/c_api.h, tf_buffer.h, tf_status.h, tf_tensor.h and tf_tstri
 """
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from runtimes.installed import absent
+from runtimes.quiet import quiet_start
 from runtimes.tensorflow_protos import tensorflow_folder
 
 __all__ = ["DATA_DEALLOCATOR", "INVALID_ARGUMENT", "OK", "Buffer", "Library", "Output", "load_library"]
@@ -21,8 +21,6 @@ __all__ = ["DATA_DEALLOCATOR", "INVALID_ARGUMENT", "OK", "Buffer", "Library", "O
 OK = 0
 INVALID_ARGUMENT = 3
 """Values of ``TF_Code`` (tsl/c/tsl_status.h)."""
-
-_STDERR = 2
 
 DATA_DEALLOCATOR = ctypes.CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
 """``void (*)(void* data, size_t len, void* arg)`` of TF_NewTensor."""
@@ -127,7 +125,7 @@ def load_library() -> Library:
     pattern = "lib{}.2.dylib" if sys.platform == "darwin" else "lib{}.so.2"
     path = str(folder / pattern.format("tensorflow_cc"))
     try:
-        with _quiet():
+        with quiet_start():
             # The second library resolves the symbols of the first one globally.
             ctypes.CDLL(str(folder / pattern.format("tensorflow_framework")), mode=ctypes.RTLD_GLOBAL)
             library = Library(ctypes.CDLL(path), ctypes.PyDLL(path))
@@ -138,24 +136,3 @@ def load_library() -> Library:
             function = getattr(handle, name)
             function.restype, function.argtypes = result, arguments
     return library
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TensorFlow's start quiet, unless the user has set TF_CPP_MIN_LOG_LEVEL.
-
-    TensorFlow 2.21 looks at the variable only after its libraries have been initialized, and by then has written three
-    lines on what the machine could do. So stderr of the whole process is shut while they load.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or sys.stderr is None:
-        yield
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    saved = os.dup(_STDERR)
-    try:
-        with Path(os.devnull).open("w", encoding="ascii") as nowhere:
-            os.dup2(nowhere.fileno(), _STDERR)
-        yield
-    finally:
-        os.dup2(saved, _STDERR)
-        os.close(saved)
