@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from runtimes.installed import absent
 from runtimes.quiet import quiet_start
