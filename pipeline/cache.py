@@ -170,6 +170,11 @@ class Cache:
         workspace.rename(folder)
         return Entry(folder, {name: file.sha256 for name, file in files.items()}, note, seconds, memory)
 
+    def sweep_unfinished(self) -> None:
+        """Removes what a killed run left half made; the caller holds the build folder's lock, so nobody is at work."""
+        for folder in self._folder.glob("*/.*.partial"):
+            shutil.rmtree(folder)
+
     def sweep(self, keep: Mapping[str, str]) -> None:
         """Removes every result but these, given as key by stage name, and whatever a killed run left behind."""
         for folder in self._folder.glob("*/*"):

@@ -147,7 +147,9 @@ class _Run:
             self._cache.source(stage)  # taken before the workers import the code, whatever is edited meanwhile
         self._advance()
         waiting = [stage for stage in self._stages.values() if stage.name not in self._done]
-        if waiting:
+        if not waiting:
+            self._cache.sweep_unfinished()
+        else:
             self._observer.planned(waiting)
             try:
                 self._start_workers(waiting)

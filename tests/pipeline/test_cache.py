@@ -272,3 +272,13 @@ def test_the_record_of_a_result_is_no_file_of_it(cache, build):
     kept = make(cache, build)
     assert set(kept.files) == {"one.bin", "folder/two.bin", "folder/three.bin"}
     assert set(json.loads((kept.folder / "stage.json").read_text())["files"]) == set(kept.files)
+
+
+def test_what_a_killed_run_left_half_made_is_swept_and_results_stay(cache, build):
+    entry = make(cache, build)
+    left = entry.folder.parent / ".abc.123.partial"
+    left.mkdir()
+    (left / "half").touch()
+    cache.sweep_unfinished()
+    assert not left.exists()
+    assert cache.find(STAGE, KEY) is not None
