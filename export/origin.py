@@ -110,7 +110,8 @@ def model_of(origin: Origin) -> Model:
         calibration=calibration,
         axis_sizes=origin.axis_sizes,
         tolerances=origin.tolerances,
-        origin=origin.to_dict(),
+        # Who verifies it later may be in another working directory.
+        origin={**origin.to_dict(), "source": str(path.resolve())},
     )
 
 

@@ -214,8 +214,10 @@ class _Run:
         request = []
         for stage in stages:
             arguments = self._begin(stage, is_last=stage is stages[-1])
+            # Workers have a working directory of their own.
             paths = {
-                name: {"path": str(value)} if isinstance(value, Path) else value for name, value in arguments.items()
+                name: {"path": str(value.absolute())} if isinstance(value, Path) else value
+                for name, value in arguments.items()
             }
             request.append({"stage": stage.name, "call": stage.call, "arguments": paths})
         self._requests[framework] += 1

@@ -156,3 +156,8 @@ def test_without_calibration_the_recipes_that_need_it_are_left_out(home):
         "some with --calibration FILE.npz\n"
     )
     assert [path.name for path in (home / "bare/tflite").glob("*.tflite")] == ["bare.float32.tflite"]
+
+
+def test_what_was_exported_by_a_relative_path_is_verified_from_another_folder(home, report, tmp_path):
+    done = command(tmp_path, "verify", "my_words", "--build-dir", home / "build")
+    assert "my words.onnx" in done.stdout
