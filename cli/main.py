@@ -204,15 +204,16 @@ def _add_chain_verbs(
 
 def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The verbs that look at one file, whoever wrote it, and build nothing."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.set_defaults(build_dir=_ROOT / "build")
+    common.add_argument("--json", action="store_true", help="print JSON")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     file = argparse.ArgumentParser(add_help=False)
-    file.set_defaults(build_dir=_ROOT / "build")
     file.add_argument("file", type=Path, metavar="FILE", help="a model file, or the folder of a SavedModel")
-    file.add_argument("--json", action="store_true", help="print JSON")
-    file.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     verbs.add_parser(
         "inspect",
-        parents=[file],
+        parents=[file, common],
         help="show what a model file holds",
         description="Shows inputs, outputs, operators, weights and manifest of an ONNX, SavedModel, TFLite, "
         "safetensors or torch.export (.pt2) file. The model is not run, and no code in it is.",
@@ -220,9 +221,13 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     predict = verbs.add_parser(
         "predict",
-        parents=[file],
-        help="run a model file on inputs",
-        description="Runs an ONNX, SavedModel or TFLite file once. Numbers are real numbers, in quantized files too.",
+        parents=[common],
+        help="run a model file, or a model on a server, on inputs",
+        description="Runs an ONNX, SavedModel or TFLite file once, or a model on a server. Numbers are real numbers, in "
+        "quantized files too.",
+    )
+    predict.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="a model file, or the folder of a SavedModel"
     )
     predict.add_argument(
         "--input",
@@ -231,8 +236,17 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="JSON such as '{\"x\": [[0, 1]]}', or '[[0, 1]]' for a model with one input; else a .json or .npz file",
     )
     predict.add_argument("--signature", metavar="NAME", help="default: serving_default")
-    predict.add_argument("--runtime", metavar="NAME", help="default: the first that takes the format")
+    predict.add_argument("--runtime", metavar="NAME", help="of a file; default: the first that takes the format")
     predict.add_argument("--allow-nan", action="store_true", help="let NaN into the model")
+
+    served = predict.add_argument_group("in place of FILE")
+    served.add_argument(
+        "--server", metavar="HOST:PORT", help="a server's gRPC port, unix:/path of its socket, or http://HOST:PORT"
+    )
+    served.add_argument("--model", metavar="NAME", help="the model on the server")
+    which = served.add_mutually_exclusive_group()
+    which.add_argument("--version", type=int, metavar="N", help="default: the newest")
+    which.add_argument("--label", metavar="NAME", help="a version by its label")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,8 +22,19 @@ _RUNTIMES = {
 _WITHOUT_SIGNATURES = {Kind.ONNX: "an ONNX file", Kind.KERAS: "a Keras file", Kind.PT2: "a .pt2 file"}
 
 
+_OF_A_SERVER = ("model", "version", "label")
+
+
 def predict(options: Namespace) -> None:
-    """Runs a model file once and shows its outputs."""
+    """Runs a model once, in a file or on a server, and shows its outputs."""
+    if options.server is not None:
+        _predict_served(options)
+        return
+    if options.file is None:
+        raise UsageError("what shall run? give a FILE, or --server HOST:PORT --model NAME")
+    for name in _OF_A_SERVER:
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is for a model on a server: --server HOST:PORT")
     kind = kind_of(options.file)
     runtime = _runtime(kind, options)
     if options.signature is not None and kind in _WITHOUT_SIGNATURES:
@@ -32,6 +43,37 @@ def predict(options: Namespace) -> None:
     values = read_values(options.input)
     with load(runtime, options.file, signature=options.signature or "serving_default") as session:
         outputs = run_real(session, fitted(values, session, allow_nan=options.allow_nan))
+    _show(outputs, runtime, options)
+
+
+def _predict_served(options: Namespace) -> None:
+    """Runs a model on a server."""
+    from serving.client import Client
+
+    if options.file is not None:
+        raise UsageError(f"{options.file} and --server: one of them says what runs")
+    if options.runtime is not None:
+        raise UsageError("--runtime is for a file; a server runs its models in its own")
+    if options.model is None:
+        raise UsageError("--server: say which model: --model NAME")
+    values = read_values(options.input)
+    which = {"model": options.model, "version": options.version, "label": options.label}
+    name = options.signature or "serving_default"
+    try:
+        with Client(options.server) as client:
+            signatures = client.metadata(**which)
+            if name not in signatures:
+                names = ", ".join(sorted(signatures))
+                raise SpecError(f"{options.model}: there is no signature {name!r}, only {names}")
+            inputs = fitted(values, signatures[name].takes(values), allow_nan=options.allow_nan)
+            outputs = client.predict(inputs, **which, signature=name)
+    except StatusError as err:
+        raise StatusError(err.code, one_line(err.message)) from err
+    _show(outputs, options.server, options)
+
+
+def _show(outputs: Mapping[str, "NDArray[Any]"], where: str, options: Namespace) -> None:
+    """Prints the outputs; ``where`` they come from heads their column."""
     if options.json:
         print(json.dumps(json_outputs(outputs)))
         return
@@ -40,8 +82,8 @@ def predict(options: Namespace) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for column in ("output", "dtype", "shape", f"values by {runtime}"):
-        table.add_column(column, overflow="fold")
+    for column in ("output", "dtype", "shape", f"values by {where}"):
+        table.add_column(Text(column), overflow="fold")
     for name, array in outputs.items():
         dtype = "string" if array.dtype.name == "object" else array.dtype.name
         table.add_row(Text(name), dtype, Text(str(list(array.shape))), Text(short_text(array)))

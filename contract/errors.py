@@ -14,6 +14,7 @@
       * UnsupportedOpError      UNIMPLEMENTED        the converter lacks an operator: type, domain, opset, node
       * ParityError             INTERNAL             two sides of a hop disagree beyond the tolerance
     * StageError                of its cause         a stage of the chain failed: its name, the reason, its log
+    * StatusError               its own              what a call to a server or to TensorFlow answered: code and message
 """
 
 from enum import IntEnum
@@ -29,6 +30,7 @@ __all__ = [
     "ShowdownError",
     "SpecError",
     "StageError",
+    "StatusError",
     "StorageError",
     "UnsupportedOpError",
     "UsageError",
@@ -134,3 +136,19 @@ class StageError(ShowdownError):
         self.code = code
         self.stage = stage
         self.log = log
+
+
+class StatusError(ShowdownError):
+    """A call failed with a canonical status, as it goes over the wire; the message may have several lines.
+
+    Attributes:
+        message: the message without the code.
+    """
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.message}"

@@ -1,28 +1,33 @@
 """TensorFlow SavedModels on TensorFlow's C API: answers 0.4 s after the process starts, without TensorFlow's Python."""
 
-import ctypes
-import weakref
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from contract.errors import RuntimeRefusedError, SpecError, UsageError
+from contract.errors import Code, RuntimeRefusedError, SpecError, StatusError, UsageError
 from contract.tensor_spec import TensorSpec
 from runtimes.quantization import Quantization
 from runtimes.session import Session, check_inputs, named_axes, one_line
-from runtimes.tensorflow_c_api import INVALID_ARGUMENT, OK, Library, Output, load_library
-from runtimes.tensorflow_c_tensors import DTYPES, from_tensor, to_tensor
+from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
+from runtimes.tensorflow_c_graph import Graph
 from runtimes.tensorflow_protos import import_proto
 
 __all__ = ["SavedModel", "TensorflowSession", "load", "signatures"]
 
 _RUNTIME = "tensorflow_c"
 
-_TAG = b"serve"
+_TAG = "serve"
 """Tag of the graph that is meant for serving (tensorflow/cc/saved_model/tag_constants.h)."""
+
+_WORDS = {DataType.BFLOAT16, *range(DataType.QINT8, DataType.BFLOAT16), DataType.QINT16, DataType.QUINT16}
+"""Types that numpy does not have; their tensors come as the words that hold them."""
+
+DTYPES = {int(code): dtype.name for code, dtype in NUMPY_TYPES.items() if code not in _WORDS}
+"""``DataType`` and numpy's name, where numpy has the type."""
+
+_CODES = {name: code for code, name in DTYPES.items()}
 
 _NOT_CALLABLE = ("__saved_model_init_op", "__saved_model_train_op")
 """Entries of the signature map that name an operation (tensorflow/python/saved_model/constants.py)."""
@@ -49,10 +54,14 @@ class SavedModel:
         """
         _definition_file(path)
         self.path = path
-        self._library = load_library()
-        self._graph, self._session, serialized = _load_session(self._library, path)
-        self._close = weakref.finalize(self, _delete, self._library, self._graph, self._session)
-        meta_graph = import_proto("tensorflow.core.protobuf.meta_graph_pb2").MetaGraphDef.FromString(serialized)
+        try:
+            self._graph = Graph(path)
+        except StatusError as err:
+            raise RuntimeRefusedError(f"{path}: TensorFlow does not load it: {one_line(err.message)}") from err
+        meta_graph = import_proto("tensorflow.core.protobuf.meta_graph_pb2").MetaGraphDef.FromString(
+            self._graph.meta_graph
+        )
+        self._graph.meta_graph = b""
         self.signature_defs: Mapping[str, Any] = _copied(meta_graph.signature_def)
 
     @property
@@ -74,10 +83,10 @@ class SavedModel:
 
     def close(self) -> None:
         """Gives the model's memory back; its sessions cannot run any more."""
-        self._close()
+        self._graph.close()
 
-    def locate(self, tensors: list[Any]) -> "ctypes.Array[Output]":
-        """Where the graph has the tensors of a signature.
+    def check(self, tensors: list[Any]) -> list[str]:
+        """Names of the tensors of a signature.
 
         Args:
             tensors: ``TensorInfo`` each, whose name is ``operation:index``.
@@ -85,18 +94,12 @@ class SavedModel:
         Raises:
             RuntimeRefusedError: the graph does not have one.
         """
-        outputs = (Output * len(tensors))()
-        for place, info in zip(outputs, tensors, strict=True):
-            operation, _, index = info.name.partition(":")
-            place.operation = self._library.quick.TF_GraphOperationByName(self._graph, operation.encode())
-            place.index = int(index or 0)
-            if not place.operation:
+        for info in tensors:
+            if not self._graph.has(info.name):
                 raise RuntimeRefusedError(f"{self.path}: the signature names {info.name}, which the graph has not")
-        return outputs
+        return [info.name for info in tensors]
 
-    def call(
-        self, feeds: "ctypes.Array[Output]", arrays: list[NDArray[Any]], fetches: "ctypes.Array[Output]"
-    ) -> list[NDArray[Any]]:
+    def call(self, feeds: list[str], arrays: list[NDArray[Any]], fetches: list[str]) -> list[NDArray[Any]]:
         """Runs the graph once.
 
         Args:
@@ -109,29 +112,12 @@ class SavedModel:
             RuntimeRefusedError: TensorFlow fails otherwise.
             ValueError: the model is closed.
         """
-        if not self._close.alive:
-            raise ValueError(f"{self.path}: the SavedModel is closed")
-        library = self._library
-        given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
+        inputs = [Tensor(_CODES[array.dtype.name], array) for array in arrays]
         try:
-            for index, array in enumerate(arrays):
-                given[index] = to_tensor(library, array)
-            with library.status() as status:
-                library.waiting.TF_SessionRun(
-                    *(self._session, None),
-                    *(feeds, given, len(feeds)),
-                    *(fetches, got, len(fetches)),
-                    *(None, 0, None, status),
-                )
-                code = library.quick.TF_GetCode(status)
-                if code != OK:
-                    error = SpecError if code == INVALID_ARGUMENT else RuntimeRefusedError
-                    raise error(f"{self.path}: {library.message(status)}")
-            return [from_tensor(library, tensor) for tensor in got if tensor]
-        finally:
-            for tensor in (*given, *got):
-                if tensor:
-                    library.quick.TF_DeleteTensor(tensor)
+            return [array for _, array in self._graph.run(feeds, inputs, fetches)]
+        except StatusError as err:
+            error = SpecError if err.code is Code.INVALID_ARGUMENT else RuntimeRefusedError
+            raise error(f"{self.path}: {one_line(err.message)}") from err
 
 
 class TensorflowSession(Session):
@@ -157,8 +143,8 @@ class TensorflowSession(Session):
             for (name, info), shape in zip(tensors, shapes, strict=True)
         ]
         self.inputs, self.outputs = tuple(specs[: len(inputs)]), tuple(specs[len(inputs) :])
-        self._feeds = model.locate([info for _, info in inputs])
-        self._fetches = model.locate([info for _, info in outputs])
+        self._feeds = model.check([info for _, info in inputs])
+        self._fetches = model.check([info for _, info in outputs])
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Runs the signature once: see `Session.run`."""
@@ -211,9 +197,9 @@ def signatures(model: Path | SavedModel | TensorflowSession) -> dict[str, str]:
     except decode_error as err:
         raise RuntimeRefusedError(f"{file}: damaged or not a SavedModel: {one_line(err)}") from err
     for meta_graph in definition.meta_graphs:
-        if list(meta_graph.meta_info_def.tags) == [_TAG.decode()]:
+        if list(meta_graph.meta_info_def.tags) == [_TAG]:
             return _method_names(meta_graph.signature_def)
-    raise RuntimeRefusedError(f"{file}: it has no graph with the tag {_TAG.decode()!r}")
+    raise RuntimeRefusedError(f"{file}: it has no graph with the tag {_TAG!r}")
 
 
 def _definition_file(path: Path) -> Path:
@@ -222,49 +208,6 @@ def _definition_file(path: Path) -> Path:
     if not file.is_file():
         raise UsageError(f"{path}: {'it has no saved_model.pb' if path.is_dir() else 'there is no such folder'}")
     return file
-
-
-def _load_session(library: Library, path: Path) -> tuple[int, int, bytes]:
-    """Loads a SavedModel: ``TF_Graph*``, ``TF_Session*`` and the serialized MetaGraphDef."""
-    quick = library.quick
-    config = _session_config()
-    with ExitStack() as stack:
-        status = stack.enter_context(library.status())
-        options = quick.TF_NewSessionOptions()
-        stack.callback(quick.TF_DeleteSessionOptions, options)
-        quick.TF_SetConfig(options, config, len(config), status)
-        meta_graph = quick.TF_NewBuffer()
-        stack.callback(quick.TF_DeleteBuffer, meta_graph)
-        graph = quick.TF_NewGraph()
-        session = library.waiting.TF_LoadSessionFromSavedModel(
-            *(options, None, str(path).encode()),
-            *((ctypes.c_char_p * 1)(_TAG), 1),
-            *(graph, meta_graph, status),
-        )
-        if quick.TF_GetCode(status) != OK:
-            library.waiting.TF_DeleteGraph(graph)
-            raise RuntimeRefusedError(f"{path}: TensorFlow does not load it: {library.message(status)}")
-        return graph, session, ctypes.string_at(meta_graph.contents.data, meta_graph.contents.length)
-
-
-def _session_config() -> bytes:
-    """A serialized ConfigProto: one thread, no GPU."""
-    config = import_proto("tensorflow.core.protobuf.config_pb2").ConfigProto()
-    config.intra_op_parallelism_threads = 1
-    # Below 0 is the caller's own thread (direct_session.cc): 27 microseconds a call of a small network instead of the
-    # 87 that it takes with a pool of one thread.
-    config.inter_op_parallelism_threads = -1
-    config.device_count["GPU"] = 0
-    serialized: bytes = config.SerializeToString()
-    return serialized
-
-
-def _delete(library: Library, graph: int, session: int) -> None:
-    """Gives back what `_load_session` made."""
-    with library.status() as status:
-        library.waiting.TF_CloseSession(session, status)
-        library.waiting.TF_DeleteSession(session, status)
-    library.waiting.TF_DeleteGraph(graph)
 
 
 def _copied(signature_defs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,32 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.errors import Code, StatusError
+from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
 from runtimes.tensorflow_c_api import DATA_DEALLOCATOR, Library, load_library
 
-__all__ = ["DTYPES", "from_tensor", "to_tensor"]
-
-_STRING = 7
-
-DTYPES = {
-    1: "float32",
-    2: "float64",
-    3: "int32",
-    4: "uint8",
-    5: "int16",
-    6: "int8",
-    _STRING: "object",
-    8: "complex64",
-    9: "int64",
-    10: "bool",
-    17: "uint16",
-    18: "complex128",
-    19: "float16",
-    22: "uint32",
-    23: "uint64",
-}
-"""``TF_DataType`` (tf_datatype.h, the numbers of types.proto) and numpy's name, where numpy has the type."""
-
-_CODES = {name: code for code, name in DTYPES.items()}
+__all__ = ["from_tensor", "to_tensor"]
 
 _STRING_BYTES = 24
 """``sizeof(TF_TString)`` (ctstring_internal.h, on 64 bits)."""
@@ -48,38 +27,51 @@ _string_memory: dict[int, ctypes.Array[ctypes.c_char]] = {}
 """Address and memory of each string tensor that TensorFlow still refers to."""
 
 
-def to_tensor(library: Library, array: NDArray[Any]) -> int:
-    """Copies an array into a new tensor.
+def to_tensor(library: Library, tensor: Tensor) -> int:
+    """Copies a tensor into a new one of TensorFlow's.
+
+    One copy is the least: TensorFlow wants 64-byte alignment and copies what is not, and a message's bytes are not.
 
     Args:
         library: the C API.
-        array: contiguous, of a dtype of `DTYPES`, native byte order; object arrays hold bytes.
+        tensor: contiguous, native byte order.
 
     Returns:
         ``TF_Tensor*``, to be deleted by TF_DeleteTensor.
     """
-    if array.dtype == object:
+    code, array = tensor
+    if code == DataType.STRING:
         return _to_string_tensor(library, array)
     quick = library.quick
-    dims = (ctypes.c_int64 * array.ndim)(*array.shape)
-    tensor: int = quick.TF_AllocateTensor(_CODES[array.dtype.name], dims, array.ndim, array.nbytes)
-    if array.nbytes:
-        ctypes.memmove(quick.TF_TensorData(tensor), array.__array_interface__["data"][0], array.nbytes)
-    return tensor
+    shape = array.shape
+    dims = (ctypes.c_int64 * len(shape))(*shape)
+    size = array.nbytes
+    pointer: int = quick.TF_AllocateTensor(code, dims, len(shape), size)
+    if size:
+        ctypes.memmove(quick.TF_TensorData(pointer), array.ctypes.data, size)
+    return pointer
 
 
-def from_tensor(library: Library, tensor: int) -> NDArray[Any]:
-    """Copies a tensor into a new array; its type is one of `DTYPES`, and it stays the caller's."""
+def from_tensor(library: Library, pointer: int) -> Tensor:
+    """Copies a tensor of TensorFlow's, which stays the caller's.
+
+    Raises:
+        StatusError: its type is a resource or a variant.
+    """
     quick = library.quick
-    code = quick.TF_TensorType(tensor)
-    shape = tuple(quick.TF_Dim(tensor, axis) for axis in range(quick.TF_NumDims(tensor)))
-    data = quick.TF_TensorData(tensor)
-    if code == _STRING:
-        return _from_strings(library, data, math.prod(shape)).reshape(shape)
-    array = np.empty(shape, DTYPES[code])
-    if array.nbytes:
-        ctypes.memmove(array.__array_interface__["data"][0], data, array.nbytes)
-    return array
+    code = quick.TF_TensorType(pointer)
+    shape = tuple(quick.TF_Dim(pointer, axis) for axis in range(quick.TF_NumDims(pointer)))
+    data = quick.TF_TensorData(pointer)
+    if code == DataType.STRING:
+        return Tensor(code, _from_strings(library, data, math.prod(shape)).reshape(shape))
+    dtype = NUMPY_TYPES.get(code)
+    if dtype is None:
+        raise StatusError(Code.UNIMPLEMENTED, f"a tensor of data type {code} cannot leave TensorFlow")
+    array = np.empty(shape, dtype)
+    size = array.nbytes
+    if size:
+        ctypes.memmove(array.ctypes.data, data, size)
+    return Tensor(code, array)
 
 
 def _from_strings(library: Library, data: int | None, count: int) -> NDArray[Any]:
@@ -109,7 +101,7 @@ def _to_string_tensor(library: Library, array: NDArray[Any]) -> int:
         quick.TF_StringCopy(address, item, len(item))
     _string_memory[start] = memory
     dims = (ctypes.c_int64 * array.ndim)(*array.shape)
-    tensor: int = quick.TF_NewTensor(_STRING, dims, array.ndim, start, size, _DEALLOCATOR, None)
+    tensor: int = quick.TF_NewTensor(DataType.STRING, dims, array.ndim, start, size, _DEALLOCATOR, None)
     return tensor
 
 

@@ -15,7 +15,7 @@ from runtimes.quantization import Quantization
 from runtimes.session import Session, check_file, check_inputs, named_axes, one_line
 from runtimes.tflite_file import check_tflite
 
-__all__ = ["TfliteSession", "load_with"]
+__all__ = ["TfliteSession", "load_with", "signature_names_with"]
 
 
 class TfliteSession(Session):
@@ -100,6 +100,32 @@ def load_with(interpreter_class: Callable[..., Any], runtime: str, path: Path, s
         SpecError: the file has signatures, but not this one.
         RuntimeRefusedError: the runtime does not take the file, or the file is damaged.
     """
+    interpreter = _open(interpreter_class, runtime, path)
+    signatures = interpreter.get_signature_list()
+    if not signatures:
+        return TfliteSession(runtime, _TensorRunner(interpreter), str(path))
+    if signature not in signatures:
+        raise SpecError(f"{path}: there is no signature {signature!r}, only {', '.join(sorted(signatures))}")
+    return TfliteSession(runtime, interpreter.get_signature_runner(signature), str(path))
+
+
+def signature_names_with(interpreter_class: Callable[..., Any], runtime: str, path: Path) -> list[str]:
+    """Names of the signatures of a .tflite file; none for a file that has none.
+
+    Args:
+        interpreter_class: the runtime's ``Interpreter``.
+        runtime: its name.
+        path: the file.
+
+    Raises:
+        UsageError: there is no such file.
+        RuntimeRefusedError: the runtime does not take the file, or the file is damaged.
+    """
+    return sorted(_open(interpreter_class, runtime, path).get_signature_list())
+
+
+def _open(interpreter_class: Callable[..., Any], runtime: str, path: Path) -> Any:
+    """A loaded interpreter whose operators are prepared."""
     check_file(path)
     check_tflite(path)
     try:
@@ -107,12 +133,7 @@ def load_with(interpreter_class: Callable[..., Any], runtime: str, path: Path, s
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as err:
         raise _refused(runtime, str(path), err) from err
-    signatures = interpreter.get_signature_list()
-    if not signatures:
-        return TfliteSession(runtime, _TensorRunner(interpreter), str(path))
-    if signature not in signatures:
-        raise SpecError(f"{path}: there is no signature {signature!r}, only {', '.join(sorted(signatures))}")
-    return TfliteSession(runtime, interpreter.get_signature_runner(signature), str(path))
+    return interpreter
 
 
 def _refused(runtime: str, where: str, err: Exception) -> RuntimeRefusedError:

@@ -1,0 +1,1 @@
+"""Several requests in one run: parameters, queues, merging and splitting of tensors."""

@@ -1,0 +1,1 @@
+"""The gRPC face: converts, calls a handler, converts back."""

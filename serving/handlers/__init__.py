@@ -1,0 +1,1 @@
+"""What each call does, without gRPC and HTTP."""

@@ -1,0 +1,1 @@
+"""Which versions are served: the source that finds them, the manager that loads and unloads them."""

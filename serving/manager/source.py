@@ -1,0 +1,68 @@
+"""The file-system source: which versions of each model lie on disk, and which of them are wanted.
+
+Source: file_system_storage_path_source.cc of TensorFlow Serving.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MonitoredModel", "aspired_versions"]
+
+_log = logging.getLogger(__name__)
+
+_VERSION = re.compile(r"[+-]?[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoredModel:
+    """Where the versions of a model lie, and which of them are wanted.
+
+    Attributes:
+        base_path: the folder of the version folders.
+        policy: ``FileSystemStoragePathSourceConfig.ServableVersionPolicy``.
+    """
+
+    base_path: str
+    policy: Any
+
+
+def aspired_versions(models: Mapping[str, MonitoredModel]) -> dict[str, dict[int, Path]]:
+    """The wanted versions of every model and their folders.
+
+    Raises:
+        OSError: the base path of one cannot be read; then nobody gets new versions in this round.
+    """
+    return {name: _wanted(name, model) for name, model in models.items()}
+
+
+def _wanted(name: str, model: MonitoredModel) -> dict[int, Path]:
+    found = _versions(Path(model.base_path))
+    if not found:
+        _log.warning("No versions of servable %s found under base path %s", name, model.base_path)
+    kind = model.policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return found
+    if kind == "specific":
+        missing = [version for version in model.policy.specific.versions if version not in found]
+        for version in missing:
+            _log.warning("Version %d of servable %s, which was requested to be served, was not found", version, name)
+        return {version: found[version] for version in model.policy.specific.versions if version in found}
+    number = model.policy.latest.num_versions or 1
+    return {version: found[version] for version in sorted(found)[-number:]}
+
+
+def _versions(base_path: Path) -> dict[int, Path]:
+    """The children whose whole name is an int64; there is no look inside."""
+    found: dict[int, Path] = {}
+    for child in sorted(base_path.iterdir()):
+        if not _VERSION.fullmatch(child.name) or not -(2**63) <= int(child.name) < 2**63:
+            continue
+        version = int(child.name)
+        if version in found:
+            _log.warning("Duplicate version directories: %d is loaded from %s, not from %s", version, child, found[version])
+        found[version] = child
+    return found

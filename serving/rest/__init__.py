@@ -1,0 +1,1 @@
+"""The REST face: HTTP, routes, JSON in and out."""
