@@ -223,8 +223,8 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "predict",
         parents=[common],
         help="run a model file, or a model on a server, on inputs",
-        description="Runs an ONNX, SavedModel or TFLite file once, or a model on a server. Numbers are real numbers, in "
-        "quantized files too.",
+        description="Runs an ONNX, SavedModel or TFLite file once, or a model on a server. Numbers are real numbers, "
+        "in quantized files too.",
     )
     predict.add_argument(
         "file", type=Path, nargs="?", metavar="FILE", help="a model file, or the folder of a SavedModel"

@@ -2,11 +2,18 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
-from contract.errors import UsageError
+from contract.errors import SpecError, StatusError, UsageError
 from inspection import Kind, kind_of
-from runtimes import load, run_real
+from runtimes import Session, load, run_real
 from runtimes.real_inputs import fitted, json_outputs, read_values, short_text
+from runtimes.session import one_line
+
+if TYPE_CHECKING:
+    from serving.client import Signature
 
 __all__ = ["predict"]
 
@@ -57,7 +64,7 @@ def _predict_served(options: Namespace) -> None:
     if options.model is None:
         raise UsageError("--server: say which model: --model NAME")
     values = read_values(options.input)
-    which = {"model": options.model, "version": options.version, "label": options.label}
+    which: dict[str, Any] = {"model": options.model, "version": options.version, "label": options.label}
     name = options.signature or "serving_default"
     try:
         with Client(options.server) as client:
@@ -65,14 +72,26 @@ def _predict_served(options: Namespace) -> None:
             if name not in signatures:
                 names = ", ".join(sorted(signatures))
                 raise SpecError(f"{options.model}: there is no signature {name!r}, only {names}")
-            inputs = fitted(values, signatures[name].takes(values), allow_nan=options.allow_nan)
+            inputs = fitted(values, _described(signatures[name], values), allow_nan=options.allow_nan)
             outputs = client.predict(inputs, **which, signature=name)
     except StatusError as err:
         raise StatusError(err.code, one_line(err.message)) from err
     _show(outputs, options.server, options)
 
 
-def _show(outputs: Mapping[str, "NDArray[Any]"], where: str, options: Namespace) -> None:
+def _described(signature: "Signature", values: Mapping[str, Any] | list[Any]) -> Session:
+    """A signature as `fitted` reads a session: without the inputs that are left to the server's defaults."""
+    from serving.client.tensors import numpy_type
+
+    given = () if isinstance(values, list) else values
+    inputs = tuple(spec for spec in signature.inputs if spec.name in given or spec.name not in signature.optional)
+    for spec in inputs:
+        if numpy_type(spec.dtype) is None:
+            raise SpecError(f"input {spec.name}: wanted {spec}, which no array can give")
+    return cast("Session", SimpleNamespace(inputs=inputs, quantization={}))
+
+
+def _show(outputs: Mapping[str, Any], where: str, options: Namespace) -> None:
     """Prints the outputs; ``where`` they come from heads their column."""
     if options.json:
         print(json.dumps(json_outputs(outputs)))

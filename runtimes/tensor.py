@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NUMPY_TYPES", "DataType", "Tensor"]
+__all__ = ["MAX_RANK", "NUMPY_TYPES", "DataType", "Tensor"]
+
+MAX_RANK = 32
+"""Dimensions that numpy 1 can have; TensorFlow can have 254."""
 
 
 class DataType(IntEnum):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import Code, StatusError
-from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
+from runtimes.tensor import MAX_RANK, NUMPY_TYPES, DataType, Tensor
 from runtimes.tensorflow_c_api import DATA_DEALLOCATOR, Library, load_library
 
 __all__ = ["from_tensor", "to_tensor"]
@@ -34,7 +34,7 @@ def to_tensor(library: Library, tensor: Tensor) -> int:
 
     Args:
         library: the C API.
-        tensor: contiguous, native byte order.
+        tensor: of at most `MAX_RANK` dimensions, native byte order.
 
     Returns:
         ``TF_Tensor*``, to be deleted by TF_DeleteTensor.
@@ -44,6 +44,8 @@ def to_tensor(library: Library, tensor: Tensor) -> int:
         return _to_string_tensor(library, array)
     quick = library.quick
     shape = array.shape
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
     dims = (ctypes.c_int64 * len(shape))(*shape)
     size = array.nbytes
     pointer: int = quick.TF_AllocateTensor(code, dims, len(shape), size)
@@ -56,12 +58,14 @@ def from_tensor(library: Library, pointer: int) -> Tensor:
     """Copies a tensor of TensorFlow's, which stays the caller's.
 
     Raises:
-        StatusError: its type is a resource or a variant.
+        StatusError: its type is a resource or a variant, or it has more than `MAX_RANK` dimensions.
     """
     quick = library.quick
     code = quick.TF_TensorType(pointer)
     shape = tuple(quick.TF_Dim(pointer, axis) for axis in range(quick.TF_NumDims(pointer)))
     data = quick.TF_TensorData(pointer)
+    if len(shape) > MAX_RANK:
+        raise StatusError(Code.UNIMPLEMENTED, f"Tensors of more than {MAX_RANK} dimensions are not supported")
     if code == DataType.STRING:
         return Tensor(code, _from_strings(library, data, math.prod(shape)).reshape(shape))
     dtype = NUMPY_TYPES.get(code)

@@ -118,6 +118,7 @@ def server_options(flags: Flags) -> Any:
     load = _load_options(flags)
     if flags.thread_pool_factory_config_file:
         read_text_proto(flags.thread_pool_factory_config_file, config_protos.thread_pool_factory_config())
+    tls = _tls(flags.ssl_config_file)
     timeout = flags.rest_api_timeout_in_ms
     return ServerOptions(
         grpc=GrpcOptions(
@@ -125,6 +126,7 @@ def server_options(flags: Flags) -> Any:
             flags.port,
             flags.grpc_socket_path,
             max_threads=max(32, flags.grpc_max_threads),
+            tls=tls,
             arguments=_channel_arguments(flags.grpc_channel_arguments),
         ),
         http=HttpOptions(flags.rest_api_port, threads=flags.rest_api_num_threads),
@@ -207,7 +209,7 @@ def _load_options(flags: Flags) -> Any:
 
     batching = None
     if flags.enable_batching and not flags.enable_per_model_batching_parameters:
-        batching = BatchingParameters(thread_pool_name="model_server_batch_threads")
+        batching = BatchingParameters(thread_pool_name="")
         if flags.batching_parameters_file:
             message = read_text_proto(flags.batching_parameters_file, config_protos.batching_parameters())
             batching = BatchingParameters.from_proto(message)
@@ -249,6 +251,23 @@ def _session_config(flags: Flags) -> bytes:
             config.device_count["GPU"] = 0  # to look for one takes time, and TensorFlow Serving's own build has none
     serialized: bytes = config.SerializeToString()
     return serialized
+
+
+def _tls(file: str) -> Any:
+    """Keys and certificates of ``--ssl_config_file``, None without it."""
+    from serving import config_protos
+    from serving.grpc_face.server import Tls
+    from serving.text_config import read_text_proto
+
+    if not file:
+        return None
+    try:
+        config = read_text_proto(file, config_protos.ssl_config())
+    except StatusError as err:
+        _die(signal.SIGABRT, f"ssl_config_file: {err}")
+    return Tls(
+        config.server_key.encode(), config.server_cert.encode(), config.custom_ca.encode(), config.client_verify
+    )
 
 
 def _metrics_path(file: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import Code, StatusError
-from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
+from runtimes.tensor import MAX_RANK, NUMPY_TYPES, DataType, Tensor
 
 __all__ = ["from_proto", "to_proto"]
 
@@ -58,7 +58,7 @@ def from_proto(proto: Any) -> Tensor | None:
         The tensor, or None where TensorFlow calls the message no tensor.
 
     Raises:
-        StatusError: it is a resource.
+        StatusError: it is a resource, or has more than `MAX_RANK` dimensions.
     """
     code = proto.dtype
     if code == DataType.RESOURCE:
@@ -69,6 +69,10 @@ def from_proto(proto: Any) -> Tensor | None:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if shape and min(shape) < 0:
         return None
+    if len(shape) > MAX_RANK:
+        raise StatusError(
+            Code.UNIMPLEMENTED, f"Tensors of more than {MAX_RANK} dimensions are not supported, got {len(shape)}"
+        )
     size = math.prod(shape)
     if size * dtype.itemsize > _MAX_BYTES:
         return None

@@ -1,6 +1,7 @@
 """gRPC: ``PredictionService`` and ``ModelService`` of tensorflow_serving/apis with the stock messages."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import grpc
@@ -119,7 +120,9 @@ class GrpcFace:
         return Call(Rpc("/tensorflow.serving.ModelService/GetModelStatus", request, pb.GetModelStatusResponse), parse)
 
 
+@cache
 def _apis(name: str) -> Any:
+    """A module of messages; `import_proto` looks for TensorFlow's folder each time."""
     return import_proto(f"tensorflow_serving.apis.{name}_pb2")
 
 

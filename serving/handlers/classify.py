@@ -13,18 +13,34 @@ from runtimes.tensor import DataType, Tensor
 from serving import protos
 from serving.handlers.examples import serialized_examples
 from serving.handlers.settings import Settings
-from serving.handlers.signatures import begin, dtype_name, shape_text
+from serving.handlers.signatures import Call, begin, dtype_name, shape_text
 from serving.servable import Models, Signature
 
-__all__ = ["METHOD", "check_classify", "classify", "to_classifications"]
+__all__ = ["METHOD", "Labels", "check_classify", "classify", "fill_classifications", "run_classify", "to_labels"]
 
 METHOD = "tensorflow/serving/classify"
 
 _KEYS = ("classes", "scores")
 
+Labels = list[list[tuple[bytes, float]]]
+"""Label and score of each class of each example; a label need not be UTF-8."""
+
 
 def classify(models: Models, settings: Settings, request: Any, timeout: float | None) -> Any:
     """Answers a ``ClassificationRequest`` with a ``ClassificationResponse``.
+
+    Raises:
+        StatusError: NOT_FOUND, INVALID_ARGUMENT, or the runtime's own.
+    """
+    labels, call = run_classify(models, settings, request, timeout)
+    response = protos.classification.ClassificationResponse()
+    fill_classifications(response.result, labels)
+    call.sign(response.model_spec)
+    return response
+
+
+def run_classify(models: Models, settings: Settings, request: Any, timeout: float | None) -> tuple[Labels, Call]:
+    """What a ``ClassificationRequest`` comes to, and what has answered it.
 
     Raises:
         StatusError: NOT_FOUND, INVALID_ARGUMENT, or the runtime's own.
@@ -36,10 +52,7 @@ def classify(models: Models, settings: Settings, request: Any, timeout: float | 
         results = settings.run(
             "Classify", call.model, call.servable, feeds, [examples], list(outputs.values()), timeout
         )
-        response = protos.classification.ClassificationResponse()
-        response.result.CopyFrom(to_classifications(dict(zip(outputs, results, strict=True)), len(examples.array)))
-        call.sign(response.model_spec)
-    return response
+    return to_labels(dict(zip(outputs, results, strict=True)), len(examples.array)), call
 
 
 def check_classify(signature: Signature, settings: Settings) -> dict[str, str]:
@@ -75,8 +88,8 @@ def check_classify(signature: Signature, settings: Settings) -> dict[str, str]:
     return outputs
 
 
-def to_classifications(outputs: Mapping[str, Tensor], number: int) -> Any:
-    """A ``ClassificationResult`` of what the graph has computed.
+def to_labels(outputs: Mapping[str, Tensor], number: int) -> Labels:
+    """What the graph has computed, by example; missing labels are empty, missing scores 0.
 
     Args:
         outputs: ``classes`` (strings) and ``scores`` (floats), one or both, [number, classes].
@@ -88,25 +101,25 @@ def to_classifications(outputs: Mapping[str, Tensor], number: int) -> Any:
     for alias, wanted in zip(_KEYS, (DataType.STRING, DataType.FLOAT), strict=True):
         if alias in outputs:
             _check_output(alias, outputs[alias], wanted, number)
-    classes, scores = (outputs[alias].array if alias in outputs else None for alias in _KEYS)
-    if classes is not None and scores is not None and classes.shape[1] != scores.shape[1]:
+    classes, scores = (outputs[alias].array.tolist() if alias in outputs else None for alias in _KEYS)
+    if classes is None:
+        classes = [[b""] * len(row) for row in scores or ()]
+    if scores is None:
+        scores = [[0.0] * len(row) for row in classes]
+    if classes and len(classes[0]) != len(scores[0]):
         raise StatusError(
             Code.INVALID_ARGUMENT,
-            "Tensors class and score should match in dim_size(1). "
-            f"Got {classes.shape[1]} vs. {scores.shape[1]}",
+            f"Tensors class and score should match in dim_size(1). Got {len(classes[0])} vs. {len(scores[0])}",
         )
-    result = protos.classification.ClassificationResult()
-    rows = classes if classes is not None else scores
-    for row in range(number):
+    return [list(zip(*pair, strict=True)) for pair in zip(classes, scores, strict=True)]
+
+
+def fill_classifications(result: Any, labels: Labels) -> None:
+    """Writes a ``ClassificationResult``; a label that is not UTF-8 has no place there, and loses what is not."""
+    for row in labels:
         classification = result.classifications.add()
-        for column in range(rows.shape[1] if rows is not None else 0):
-            entry = classification.classes.add()
-            if classes is not None:
-                # Labels are text in the message; what is not UTF-8 has no place there.
-                entry.label = classes[row, column].decode(errors="replace")
-            if scores is not None:
-                entry.score = scores[row, column]
-    return result
+        for label, score in row:
+            classification.classes.add(label=label.decode(errors="replace"), score=score)
 
 
 def _check_output(alias: str, tensor: Tensor, wanted: DataType, number: int) -> None:

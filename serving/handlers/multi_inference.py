@@ -87,6 +87,6 @@ def _check_task(servable: Servable, settings: Settings, name: str, method: str) 
 
 def _fill(result: Any, task: _Task, outputs: dict[str, Tensor], number: int) -> None:
     if task.method == classify.METHOD:
-        result.classification_result.CopyFrom(classify.to_classifications(outputs, number))
+        classify.fill_classifications(result.classification_result, classify.to_labels(outputs, number))
     else:
         result.regression_result.CopyFrom(regress.to_regressions(outputs["outputs"], number))

@@ -284,6 +284,7 @@ class Manager:
             may_retry = managed.is_aspired and not isinstance(error, _NoResources) and not self._is_stopped
             if may_retry and managed.attempts <= self._retries.max_num:
                 managed.retry_at = time.monotonic() + max(0.0, self._retries.interval)
+                self._states.set(managed.name, managed.version, State.LOADING, is_waiting=True)
             else:
                 managed.phase = _Phase.FAILED
                 self._states.set(managed.name, managed.version, State.END, error)

@@ -22,10 +22,17 @@ class State(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """State of a version; an error with END means that it could not be loaded."""
+    """State of a version.
+
+    Attributes:
+        state: as it is told.
+        error: with END, why it could not be loaded.
+        is_waiting: a load has failed and will be tried again.
+    """
 
     state: State
     error: StatusError | None = None
+    is_waiting: bool = False
 
 
 class States:
@@ -35,10 +42,12 @@ class States:
         self._models: dict[str, dict[int, VersionState]] = {}
         self._changed = threading.Condition()
 
-    def set(self, name: str, version: int, state: State, error: StatusError | None = None) -> None:
+    def set(
+        self, name: str, version: int, state: State, error: StatusError | None = None, *, is_waiting: bool = False
+    ) -> None:
         """Notes a change."""
         with self._changed:
-            self._models.setdefault(name, {})[version] = VersionState(state, error)
+            self._models.setdefault(name, {})[version] = VersionState(state, error, is_waiting)
             self._changed.notify_all()
 
     def of(self, name: str) -> dict[int, VersionState]:
@@ -64,7 +73,10 @@ class States:
                     self._models[name][version] = VersionState(state.state)
 
     def wait_until_settled(self, names: Iterable[str], is_stopped: Callable[[], bool]) -> None:
-        """Blocks until each model has a version that is available or has failed, or ``is_stopped``."""
+        """Blocks until each model has a version that is available or has failed, or ``is_stopped``.
+
+        The other versions that it has by then are tried once before: a bad one beside a good one is not overlooked.
+        """
         names = list(names)
         with self._changed:
             while not is_stopped() and not all(map(self._is_settled, names)):
@@ -72,4 +84,7 @@ class States:
 
     def _is_settled(self, name: str) -> bool:
         versions = self._models.get(name, {}).values()
-        return any(version.state is State.AVAILABLE or version.error is not None for version in versions)
+        has_result = any(version.state is State.AVAILABLE or version.error is not None for version in versions)
+        return has_result and not any(
+            version.state in (State.START, State.LOADING) and not version.is_waiting for version in versions
+        )

@@ -1,5 +1,6 @@
 """Bodies of Classify and Regress: JSON into ``tensorflow.Example``, results into JSON."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -48,22 +49,20 @@ def examples(document: Document) -> Any:
     return message
 
 
-def classifications(result: Any) -> bytes:
+def classifications(labels: Sequence[Sequence[tuple[bytes, float]]]) -> bytes:
     """The reply to Classify.
 
     Args:
-        result: a ``ClassificationResult``, or what has its attributes: a proto holds no label that is not UTF-8, a
-            label of ``bytes`` may be.
+        labels: label and score of each class of each example.
 
     Raises:
         StatusError: INVALID_ARGUMENT: it is empty.
     """
-    rows = result.classifications
-    if not rows:
+    if not labels:
         raise _refused("Cannot convert empty ClassificationResults to JSON")
-    scores = iter(_floats([item.score for row in rows for item in row.classes]))
-    texts = [f"[{', '.join(f'[{_label(item.label)}, {next(scores)}]' for item in row.classes)}]" for row in rows]
-    return to_bytes(f'{{\n    "results": [{", ".join(texts)}\n    ]\n}}')
+    scores = iter(_floats([score for row in labels for _, score in row]))
+    rows = [f"[{', '.join(f'[{quote_string(to_text(label))}, {next(scores)}]' for label, _ in row)}]" for row in labels]
+    return to_bytes(f'{{\n    "results": [{", ".join(rows)}\n    ]\n}}')
 
 
 def regressions(result: Any) -> bytes:
@@ -90,10 +89,6 @@ def _refused_body(root: Json, why: str) -> StatusError:
 
 def _floats(values: list[float]) -> list[str]:
     return decimals(np.array(values, np.float32))
-
-
-def _label(label: str | bytes) -> str:
-    return quote_string(to_text(label) if isinstance(label, bytes) else label)
 
 
 def _fill_example(example: Any, value: Json) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from contract.errors import Code, StatusError
 from runtimes.tensor import Tensor
 from serving import protos
-from serving.handlers.classify import classify
+from serving.handlers.classify import run_classify
 from serving.handlers.model_info import get_model_metadata, get_model_status
 from serving.handlers.predict import run_signature
 from serving.handlers.regress import regress
@@ -205,8 +205,8 @@ class RestFace:
         request.model_spec.signature_name = name
         request.input.CopyFrom(examples_body.examples(document))
         if is_classify:
-            response = classify(self._core, self._settings, request, self._options.timeout)
-            return examples_body.classifications(response.result)
+            labels, _ = run_classify(self._core, self._settings, request, self._options.timeout)
+            return examples_body.classifications(labels)
         response = regress(self._core, self._settings, request, self._options.timeout)
         return examples_body.regressions(response.result)
 

@@ -22,6 +22,9 @@ __all__ = ["parse"]
 _WHOLE_DIGITS = 18
 """So many digits are surely an integer of 64 bits."""
 
+_ZERO_DIGITS = len("-0.0")
+"""A longer zero may have an exponent that RapidJSON refuses."""
+
 
 def parse(body: bytes) -> Document:
     """Reads a request.
@@ -47,7 +50,7 @@ def _parse_plain(body: bytes) -> dict[str, Json] | None:
         root = orjson.loads(body)
     except ValueError:
         return None
-    if type(root) is not dict:
+    if type(root) is not dict or b"0e" in body or b"0E" in body:  # 0e999 is too big for RapidJSON
         return None
     strings = len(root)
     for value in root.values():
@@ -77,7 +80,7 @@ def _parse_int(text: str) -> int:
 
 def _parse_float(text: str) -> float:
     value = float(text)
-    if math.isinf(value):
+    if math.isinf(value) or (value == 0 and len(text) > _ZERO_DIGITS):
         raise _DoubtfulError
     return value
 

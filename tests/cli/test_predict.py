@@ -1,6 +1,10 @@
 """`showdown predict`: each format in its runtime, on inputs as a person gives them."""
 
 import json
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from contract.golden import read_golden
+from serving.client import Client
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "artifacts" / "0.1.0"
 TFLITE = GOLDEN / "tflite" / "or_gate_pytorch.int8.tflite"
@@ -135,3 +140,90 @@ def test_a_signature_that_is_not_there(showdown):
     done = showdown("predict", SAVED_MODEL, "--input", "[[0, 1]]", "--signature", "absent")
     assert done.returncode == 1
     assert "there is no signature 'absent', only classify, regress, serving_default" in done.stderr
+
+
+# --- on a server
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "what shall run? give a FILE, or --server HOST:PORT --model NAME"),
+        (["--model", "m", TFLITE], 2, "--model is for a model on a server: --server HOST:PORT"),
+        (["--label", "a", TFLITE], 2, "--label is for a model on a server: --server HOST:PORT"),
+        (["--server", "h:1"], 2, "--server: say which model: --model NAME"),
+        (["--server", "h:1", "--model", "m", TFLITE], 2, ".tflite and --server: one of them says what runs"),
+        (["--server", "h:1", "--model", "m", "--runtime", "keras"], 2, "--runtime is for a file"),
+        (["--server", "h", "--model", "m"], 2, "target 'h': wanted host:port, grpc://host:port"),
+        (["--server", "127.0.0.1:1", "--model", "m"], 1, "UNAVAILABLE: cannot reach 127.0.0.1:1: is it running?"),
+        (["--server", "http://127.0.0.1:1", "--model", "m"], 1, "UNAVAILABLE: cannot reach http://127.0.0.1:1: is it"),
+    ],
+)
+def test_a_server_that_is_not_there_or_not_named_well(showdown, arguments, status, message):
+    done = showdown("predict", *arguments, "--input", "[1]")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_version_and_a_label_exclude_each_other(showdown):
+    done = showdown("predict", "--server", "h:1", "--model", "m", "--version", "1", "--label", "a", "--input", "[1]")
+    assert (done.returncode, "not allowed with argument --version" in done.stderr) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The gRPC and REST addresses of the project's server with a golden model."""
+    models = Path(__file__).parents[1] / "golden" / "tf_serving" / "models"
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        ports = one.getsockname()[1], two.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    flags = (f"--port={ports[0]}", f"--rest_api_port={ports[1]}", "--model_name=shapes")
+    start = (sys.executable, "-c", "import serving.model_server as it; it.main()")
+    command = [*start, *flags, f"--model_base_path={models / 'shapes'}"]
+    targets = f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
+    with log.open("wb") as file, subprocess.Popen(command, cwd=GOLDEN.parents[3], stdout=file, stderr=file) as process:
+        try:
+            deadline = time.monotonic() + 60
+            for target in targets:
+                with Client(target) as client:
+                    while not client.ready("shapes", timeout=1):
+                        assert process.poll() is None, log.read_text()
+                        assert time.monotonic() < deadline, log.read_text()
+                        time.sleep(0.05)
+            yield targets
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow  # starts a server
+def test_a_model_on_a_server(showdown, server):
+    both = '{"a": [1.5, 2.5], "b": [1, 4]}'
+    for target in reversed(server):
+        called = ("predict", "--server", target, "--model", "shapes")
+        done = showdown(*called, "--input", both, "--json")
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"diff": [0.5, -1.5], "sum": [2.5, 6.5]})
+        done = showdown(*called, "--version", "1", "--signature", "matrix", "--input", "[[1, 2]]")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [line.split() for line in done.stdout.splitlines()] == [
+            ["output", "dtype", "shape", "values", "by", target],
+            ["y", "float32", "[1,", "2]", "[[1.,", "2.]]"],
+        ]
+        for arguments, message in (
+            (["--input", "[1]"], "a bare list is for a model with one input; the inputs are a float32[axis"),
+            (["--input", '{"a": [1]}'], "missing b; the inputs are a float32[axis"),
+            (["--input", '{"a": ["x"], "b": [1]}'], "input a: wanted float32, given a string"),
+            (["--input", "[[NaN, 1]]", "--signature", "matrix"], "input x: NaN at [0, 0]; --allow-nan lets it pass"),
+            (["--input", "[[1]]", "--signature", "matrix"], "signature matrix: input x: wanted x float32[axis"),
+            (["--input", "[1]", "--signature", "absent"], "shapes: there is no signature 'absent', only defaults, "),
+            (["--input", both, "--version", "9"], "NOT_FOUND: Servable not found for request: Specific(shapes, 9)"),
+            (["--input", both, "--label", "x"], "INVALID_ARGUMENT: Unrecognized servable version label: x"),
+        ):
+            done = showdown(*called, *arguments)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert message in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+    done = showdown(*called, "--signature", "defaults", "--json", "--input", '{"a": [1, 2]}')
+    assert (done.returncode, done.stdout) == (0, '{"sum": [11.0, 12.0]}\n')

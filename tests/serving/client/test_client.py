@@ -4,6 +4,8 @@ import asyncio
 import inspect
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -16,6 +18,10 @@ from serving.client import AsyncClient, Client, VersionStatus
 pytestmark = pytest.mark.slow  # starts a server
 
 KINDS = ("grpc", "rest")
+
+
+def array(dtype: str, values: Any) -> Any:
+    return np.array(values, dtype)
 
 
 class InLoop:
@@ -75,7 +81,7 @@ def error(code, function, *arguments, **options):
 
 def test_predict_answers_by_name(client):
     assert {name: array.tolist() for name, array in client.predict({"x": [1, 2]}).items()} == {"y": [4.5, 5.0]}
-    y = client.predict(np.float32([4]), model="half_plus_two")["y"]
+    y = client.predict(array("float32", [4]), model="half_plus_two")["y"]
     assert (y.dtype, y.tolist(), y.flags.writeable) == (np.float32, [6.0], True)
 
 
@@ -98,15 +104,24 @@ def test_metadata_has_specs(client):
     assert (types["bf16"], types["s"], types["c64"]) == ("bfloat16", "object", "complex64")
 
 
-TYPES = {
-    **{"b": np.array([True, False]), "s": np.array([b"\xff\0", b"a"], object)},
-    **{"f32": np.float32([0.1, np.inf]), "f64": np.float64([0.1, 1e300]), "i8": np.int8([-128, 127])},
-    **{"i16": np.int16([-(2**15), 3]), "i32": np.int32([-(2**31), 3]), "i64": np.int64([-(2**63), 2**63 - 1])},
-    **{"u8": np.uint8([0, 255]), "u32": np.uint32([0, 2**32 - 1]), "u64": np.uint64([0, 2**64 - 1])},
+TYPES: dict[str, Any] = {
+    "b": np.array([True, False]),
+    "s": np.array([b"\xff\0", b"a"], object),
+    "f32": array("float32", [0.1, np.inf]),
+    "f64": array("float64", [0.1, 1e300]),
+    "i8": array("int8", [-128, 127]),
+    "i16": array("int16", [-(2**15), 3]),
+    "i32": array("int32", [-(2**31), 3]),
+    "i64": array("int64", [-(2**63), 2**63 - 1]),
+    "u8": array("uint8", [0, 255]),
+    "u32": array("uint32", [0, 2**32 - 1]),
+    "u64": array("uint64", [0, 2**64 - 1]),
 }
-GRPC_TYPES = {
-    **{"f16": np.float16([0.1, -2]), "bf16": np.array([1.5, -2], ml_dtypes.bfloat16)},
-    **{"u16": np.uint16([0, 2**16 - 1]), "c64": np.complex64([1 + 2j, -1j])},
+GRPC_TYPES: dict[str, Any] = {
+    "f16": array("float16", [0.1, -2]),
+    "bf16": np.array([1.5, -2], ml_dtypes.bfloat16),
+    "u16": array("uint16", [0, 2**16 - 1]),
+    "c64": array("complex64", [1 + 2j, -1j]),
 }
 
 
@@ -169,9 +184,19 @@ def test_an_unknown_model_is_the_servers_words(client):
     [
         ("half_plus_two", "serving_default", {"z": [1]}, "missing x; unknown z; the inputs are x float32[axis0]"),
         ("half_plus_two", "serving_default", {}, "missing x; the inputs are x float32[axis0]"),
-        ("half_plus_two", "serving_default", np.float64([1]), "input x: wanted x float32[axis0], given float64[1]"),
+        (
+            "half_plus_two",
+            "serving_default",
+            array("float64", [1]),
+            "input x: wanted x float32[axis0], given float64[1]",
+        ),
         ("half_plus_two", "serving_default", [[1]], "input x: wanted x float32[axis0], given float32[1, 1]"),
-        ("half_plus_two", "absent", [1], "there is no signature 'absent', only both, only_in_3, plus_hundred, serving_default"),
+        (
+            "half_plus_two",
+            "absent",
+            [1],
+            "there is no signature 'absent', only both, only_in_3, plus_hundred, serving_default",
+        ),
         ("shapes", "two", [1], "a bare array is for one input; the inputs are a float32[axis"),
         ("shapes", "fixed", [[1, 2]], "input x: wanted x float32[2, 3], given float32[1, 2]"),
         ("shapes", "matrix", [[1, 2, 3]], ", 2], given float32[1, 3]"),
@@ -217,7 +242,7 @@ def test_the_signature_is_fetched_once(fake, connect):
     for _ in range(3):
         client.predict([1])
     assert [name for name, _ in fake.calls] == ["GetModelMetadata", "Predict", "Predict", "Predict"]
-    assert fake.calls[1][1].inputs["x"].tensor_content == np.float32([1]).tobytes()
+    assert fake.calls[1][1].inputs["x"].tensor_content == array("float32", [1]).tobytes()
     with pytest.raises(SpecError):
         client.predict([[1]])
     assert fake.calls[-1][0] == "GetModelMetadata"  # the model may have been replaced
@@ -254,7 +279,7 @@ def test_typed_fields_in_answers(fake, connect):
 
 
 def test_examples_keep_their_kinds(fake, connect):
-    examples = [{"x": [1, 2.5], "n": [True, 7], "s": ["ä", b"\xff"], "e": [], "a": np.int32([3])}]
+    examples = [{"x": [1, 2.5], "n": [True, 7], "s": ["ä", b"\xff"], "e": [], "a": array("int32", [3])}]
     connect(fake.grpc, model="example").regress(examples)
     [example] = fake.calls[-1][1].input.example_list.examples
     kinds = {name: feature.WhichOneof("kind") for name, feature in example.features.feature.items()}
@@ -364,7 +389,7 @@ def test_a_connection_that_the_server_closed_is_replaced(free_port, make_fake, f
     client = connect(fake.rest, model="half_plus_two", retries=0)
     client.predict([1])
     # What lies idle in the client is closed from this side, as a server does after a while.
-    transport = (client._transport if isinstance(client, Client) else client._client._transport._transport)
+    transport: Any = client._transport if isinstance(client, Client) else client._client._transport._transport
     transport._idle[0].sock.shutdown(2)
     assert client.predict([1])["y"].tolist() == [4.5]
 
@@ -427,3 +452,10 @@ def test_many_calls_at_once(fake):
     for kind in KINDS:
         answers = asyncio.run(calls(fake.target(kind)))
         assert [answer["y"].tolist() for answer in answers] == [[n * 0.5 + 4] for n in range(50)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_share_a_client(kind, fake):
+    with Client(fake.target(kind), model="half_plus_two") as client, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda n: client.predict([n])["y"].tolist(), range(100)))
+    assert answers == [[n * 0.5 + 4] for n in range(100)]

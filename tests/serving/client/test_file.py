@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,15 @@ FILE = Path(__file__).parents[2] / "golden" / "artifacts" / "0.1.0" / "tflite" /
 ROWS = [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
+def array(dtype: str, values: Any) -> Any:
+    return np.array(values, dtype)
+
+
 def test_the_same_calls():
     with Client(str(FILE)) as client:
         y = client.predict(ROWS, model="or_gate")["y"]
-        assert (y.dtype, (y[:, 0] > 0.5).tolist()) == (np.float32, [False, True, True, True])
-        np.testing.assert_array_equal(client.predict({"x": np.float32(ROWS)}, outputs=["y"])["y"], y)
+        assert (y.dtype.name, (y[:, 0] > 0.5).tolist()) == ("float32", [False, True, True, True])
+        np.testing.assert_array_equal(client.predict({"x": array("float32", ROWS)}, outputs=["y"])["y"], y)
         [spec] = client.metadata()["serving_default"].inputs
         assert spec == TensorSpec("x", "float32", spec.shape)  # int8 in the file
         assert client.status() == [VersionStatus(1, "AVAILABLE")]

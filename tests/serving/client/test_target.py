@@ -33,7 +33,16 @@ def test_targets(text, kind, address, is_https, prefix):
     "text",
     [
         *("", "localhost", "localhost:", "localhost:x", "localhost:0", "localhost:65536", "a b:1", "h:1/x", "m.onnx"),
-        *("unix:", "ftp://h:1", "ftp://h/m.tflite", "grpc://h", "http://", "http://h:x", "http://h:1?q", "http://a b:1"),
+        *(
+            "unix:",
+            "ftp://h:1",
+            "ftp://h/m.tflite",
+            "grpc://h",
+            "http://",
+            "http://h:x",
+            "http://h:1?q",
+            "http://a b:1",
+        ),
     ],
 )
 def test_what_is_no_target(text):

@@ -1,5 +1,7 @@
 """What a caller gives, brought to the dtype of the signature; tensors on the wire."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,10 @@ from runtimes.tensorflow_protos import import_proto
 from serving.client.tensors import cast, dtype_name, from_wire, to_wire
 
 ml_dtypes = pytest.importorskip("ml_dtypes")
+
+
+def array(dtype: str, values: Any) -> Any:
+    return np.array(values, dtype)
 
 
 def tensor_proto(**fields):
@@ -23,23 +29,23 @@ def given(dtype, value):
 @pytest.mark.parametrize(
     ("dtype", "value", "wanted"),
     [
-        ("float32", [1, 2.5], np.float32([1, 2.5])),
+        ("float32", [1, 2.5], array("float32", [1, 2.5])),
         ("float32", 3, np.float32(3)),
-        ("float32", [float("inf"), float("nan")], np.float32([np.inf, np.nan])),
-        ("float32", (np.float64([1, 2]), [3, 4]), np.float32([1, 2, 3, 4]).reshape(2, 2)),
+        ("float32", [float("inf"), float("nan")], array("float32", [np.inf, np.nan])),
+        ("float32", (array("float64", [1, 2]), [3, 4]), array("float32", [1, 2, 3, 4]).reshape(2, 2)),
         ("float32", [], np.zeros(0, np.float32)),
-        ("float64", [2**70, 1], np.float64([2**70, 1])),
-        ("float16", [0.1], np.float16([0.1])),
+        ("float64", [2**70, 1], array("float64", [2**70, 1])),
+        ("float16", [0.1], array("float16", [0.1])),
         ("bfloat16", [1.5], np.array([1.5], ml_dtypes.bfloat16)),
-        ("int8", [-128, 127], np.int8([-128, 127])),
-        ("uint64", [1, 2**64 - 1], np.uint64([1, 2**64 - 1])),
+        ("int8", [-128, 127], array("int8", [-128, 127])),
+        ("uint64", [1, 2**64 - 1], array("uint64", [1, 2**64 - 1])),
         ("bool", [True, False], np.array([True, False])),
-        ("complex64", [1, 2j], np.complex64([1, 2j])),
-        ("float64", np.float32([0.1]), np.float64(np.float32([0.1]))),
-        ("float64", np.int32([3]), np.float64([3])),
-        ("int64", np.uint8([3]), np.int64([3])),
-        ("float32", np.array([1.5], ml_dtypes.bfloat16), np.float32([1.5])),
-        ("int32", np.array([1, 2], ">i4"), np.int32([1, 2])),
+        ("complex64", [1, 2j], array("complex64", [1, 2j])),
+        ("float64", array("float32", [0.1]), np.float64(array("float32", [0.1]))),
+        ("float64", array("int32", [3]), array("float64", [3])),
+        ("int64", array("uint8", [3]), array("int64", [3])),
+        ("float32", np.array([1.5], ml_dtypes.bfloat16), array("float32", [1.5])),
+        ("int32", np.array([1, 2], ">i4"), array("int32", [1, 2])),
     ],
 )
 def test_values_take_the_dtype(dtype, value, wanted):
@@ -61,11 +67,19 @@ def test_strings_become_bytes():
 @pytest.mark.parametrize(
     ("dtype", "value", "message"),
     [
-        ("float32", np.float64([[1]]), "given float64[1, 1], which does not cast safely; .astype('float32') casts it"),
-        ("float32", np.int64([1]), "given int64[1], which does not cast safely"),
+        (
+            "float32",
+            array("float64", [[1]]),
+            "given float64[1, 1], which does not cast safely; .astype('float32') casts it",
+        ),
+        ("float32", array("int64", [1]), "given int64[1], which does not cast safely"),
         ("float32", np.array([True]), "given bool[1], which does not cast safely"),
         ("float32", np.array([1.0], object), "given object[1], which does not cast safely"),
-        ("bfloat16", np.float32([1]), "given float32[1], which does not cast safely; .astype('bfloat16') casts it"),
+        (
+            "bfloat16",
+            array("float32", [1]),
+            "given float32[1], which does not cast safely; .astype('bfloat16') casts it",
+        ),
         ("float32", [[1], [2, 3]], "given lists that are not of one length"),
         ("float32", ["1"], "given values of type str"),
         ("float32", [True], "given values of type bool"),
@@ -80,7 +94,7 @@ def test_strings_become_bytes():
         ("bool", [1], "given values of type int"),
         ("object", [1], "of bytes or str, given values of type int"),
         ("object", [["a"], ["b", "c"]], "list (lists that are not of one length)"),
-        ("object", np.int64([1]), "of bytes or str, given int64 of int"),
+        ("object", array("int64", [1]), "of bytes or str, given int64 of int"),
         ("object", ["\ud800"], "text that UTF-8 cannot encode"),
         ("resource", [1], "which no array can give"),
     ],
