@@ -9,7 +9,7 @@ backend := $(or $(TORCH_BACKEND),$(installed),locked)
 stamp := .venv/setup.$(backend)
 
 # export is also a directive of make: with a blank before the colon this would not be a rule.
-.PHONY: help setup export verify test test-fast test-all lint format docs benchmark lock clean distclean
+.PHONY: help setup export serve verify test test-fast test-all lint format docs benchmark lock clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ $(stamp): requirements.lock pyproject.toml scripts/setup
 
 export: setup ## run the chain: train, convert, verify, publish (MODEL=name, ARGS=...)
 	.venv/bin/showdown export $(MODEL) $(ARGS)
+
+serve: setup ## serve what is published by gRPC (8500) and REST (8501) (ARGS=...)
+	@.venv/bin/showdown serve $(ARGS)
 
 verify: setup ## prove the parity of every hop anew (MODEL=name, ARGS=...)
 	.venv/bin/showdown verify $(MODEL) $(ARGS)

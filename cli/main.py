@@ -27,6 +27,7 @@ _VERBS = {
     "doctor": "cli.doctor:doctor",
     "inspect": "cli.inspect:inspect",
     "predict": "cli.predict:predict",
+    "serve": "cli.serve:serve",
     "clean": "cli.clean:clean",
     "completion": "cli.completion:completion",
 }
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
 
     _add_file_verbs(verbs)
+    _add_serve(verbs, common)
 
     clean = verbs.add_parser(
         "clean",
@@ -249,9 +251,69 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     which.add_argument("--label", metavar="NAME", help="a version by its label")
 
 
+def _add_serve(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """The server."""
+    serve = verbs.add_parser(
+        "serve",
+        parents=[common],
+        help="serve what is published by gRPC and REST",
+        usage="showdown serve [option ...] [flag of tensorflow_model_server ...]",
+        description="Serves every servable of the build folder, or what the flags name, in TensorFlow Serving's "
+        "protocol: gRPC on port 8500 and REST on 8501 of this machine alone. Versions that are published later are "
+        "served as they come.",
+        epilog="All flags of tensorflow_model_server are taken, such as --port=N --rest_api_port=N "
+        "--model_config_file=FILE --model_name=NAME --model_base_path=DIR --enable_batching --prefer_tflite_model; "
+        "showdown-model-server --help lists them.",
+    )
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1; 0.0.0.0 for all")
+    serve.add_argument(
+        "--engine",
+        default="auto",
+        choices=["auto", "embedded", "binary", "docker"],
+        help="binary: tensorflow_model_server; docker: print the command for the official image; auto (default): binary "
+        "where it is on PATH, else embedded",
+    )
+    serve.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes on the same ports; default: 1")
+    serve.add_argument(
+        "--require_manifest",
+        "--require-manifest",
+        action="store_true",
+        help="refuse a version whose files are not what its manifest says; the old one stays",
+    )
+    serve.add_argument(
+        "--token_file", "--token-file", type=Path, metavar="FILE", help="clients must show this bearer token"
+    )
+    serve.add_argument("--tls_cert", "--tls-cert", type=Path, metavar="FILE", help="PEM, for HTTPS; gRPC: --ssl_config_file")
+    serve.add_argument("--tls_key", "--tls-key", type=Path, metavar="FILE", help="PEM")
+    serve.add_argument(
+        "--max_request_mb", "--max-request-mb", type=_positive, default=64, metavar="N", help="of a request; default: 64"
+    )
+    serve.add_argument(
+        "--grace_seconds",
+        "--grace-seconds",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="for running calls after SIGTERM; default: 30",
+    )
+    serve.add_argument("--is_worker", action="store_true", help=argparse.SUPPRESS)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    options = parser().parse_args(arguments)
+    command_line = parser()
+    options, flags = command_line.parse_known_args(arguments)
+    if options.verb == "serve":
+        options.flags = flags  # those of tensorflow_model_server, which the verb knows
+    elif flags:
+        command_line.error(f"unrecognized arguments: {' '.join(flags)}")
     options.build_dir = options.build_dir.absolute()  # workers run in the project's folder, not where the user stands
     signal.signal(signal.SIGTERM, _terminate)
     module, _, function = _VERBS[options.verb].partition(":")

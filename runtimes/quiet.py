@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["quiet_start"]
+__all__ = ["keep_stderr", "quiet_start"]
 
 _STDERR = 2
 
@@ -30,3 +30,9 @@ def quiet_start() -> Iterator[None]:
     finally:
         os.dup2(saved, _STDERR)
         os.close(saved)
+
+
+def keep_stderr() -> None:
+    """Gives Python's ``sys.stderr`` a descriptor of its own, which `quiet_start` in another thread does not shut."""
+    if sys.stderr is not None:
+        sys.stderr = os.fdopen(os.dup(_STDERR), "w", buffering=1, encoding="utf-8", errors="backslashreplace")

@@ -12,10 +12,11 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from contract.errors import Code, StatusError
+from runtimes.quiet import keep_stderr
 from runtimes.tensorflow_c_api import load_library
 from serving.flags import Flags, parse, usage
 
-__all__ = ["main", "server_options"]
+__all__ = ["main", "read_config", "server_options"]
 
 _FAILED = 255
 _GRACE_SECONDS = 30.0
@@ -41,9 +42,15 @@ def main() -> int:
         print(f"unknown argument: {parsed.unknown[0]}\n{usage(program)}", end="")
     sys.stdout.flush()
     # The libraries take a third of the start: they load beside the imports.
+    keep_stderr()
     threading.Thread(target=load_library, name="load-library", daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s] %(message)s")
     try:
+        if not parsed.flags.model_base_path and not parsed.flags.model_config_file:
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                "Both server_options.model_base_path and server_options.model_config_file are empty!",
+            )
         return _serve(parsed.flags)
     except StatusError as err:
         print(f"Failed to start server. Error: {err}")
@@ -75,7 +82,7 @@ def _start(server: Any, flags: Flags, ended: threading.Event) -> None:
 
     def start() -> None:
         try:
-            server.start(_config(flags))
+            server.start(read_config(flags))
         except BaseException as err:
             problem.append(err)
 
@@ -88,7 +95,7 @@ def _start(server: Any, flags: Flags, ended: threading.Event) -> None:
     if problem:
         raise problem[0]
     if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
-        server.poll_config(lambda: _config(flags), flags.model_config_file_poll_wait_seconds)
+        server.poll_config(lambda: read_config(flags), flags.model_config_file_poll_wait_seconds)
 
 
 def _freeze() -> None:
@@ -162,10 +169,6 @@ def _check(flags: Flags) -> None:
             "Either use_alts_credentials must be false or ssl_config_file must be empty.",
         ),
         (
-            not flags.model_base_path and not flags.model_config_file,
-            "Both server_options.model_base_path and server_options.model_config_file are empty!",
-        ),
-        (
             flags.batching_parameters_file and not flags.enable_batching,
             "server_options.batching_parameters_file is set without setting server_options.enable_batching to true.",
         ),
@@ -183,8 +186,12 @@ def _check(flags: Flags) -> None:
             raise StatusError(Code.INVALID_ARGUMENT, message)
 
 
-def _config(flags: Flags) -> Any:
-    """The models, from the file or from the flags of a single one."""
+def read_config(flags: Flags) -> Any:
+    """The ``ModelServerConfig`` of the flags: of their file, or of their single model.
+
+    Raises:
+        StatusError: the file cannot be read.
+    """
     from runtimes.tensorflow_protos import import_proto
     from serving.text_config import read_text_proto
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -15,8 +15,9 @@ from serving.handlers.settings import Settings
 from serving.loading import LoadOptions, VersionLoader
 from serving.manager.core import CoreOptions, ServerCore
 from serving.rest.face import RestFace, RestOptions
-from serving.rest.http import HttpLimits
+from serving.rest.http import Answer, HttpLimits, Request, Response
 from serving.rest.server import HttpServer
+from serving.tokens import TokenInterceptor, with_token
 
 __all__ = ["HttpOptions", "ModelServer", "ServerOptions"]
 
@@ -48,7 +49,20 @@ class HttpOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """All that a server needs to know but its models."""
+    """All that a server needs to know but its models.
+
+    Attributes:
+        grpc: how the gRPC server listens.
+        http: how the HTTP server listens.
+        rest: how the REST API answers.
+        core: how models are found.
+        load: how versions are loaded.
+        settings: how calls are answered.
+        has_health_service: offer the standard gRPC health service.
+        can_reload: take another list of models by call.
+        token: what clients have to show as a bearer token, empty for nothing.
+        pages: makes answers to paths outside ``/v1/`` from the server.
+    """
 
     grpc: GrpcOptions
     http: HttpOptions = HttpOptions()
@@ -57,6 +71,9 @@ class ServerOptions:
     load: LoadOptions = LoadOptions()
     settings: Settings = field(default_factory=Settings)
     has_health_service: bool = False
+    can_reload: bool = True
+    token: str = ""
+    pages: Callable[["ModelServer"], Callable[[Request], Response | None]] | None = None
 
 
 class ModelServer:
@@ -123,14 +140,15 @@ class ModelServer:
 
     def _start_grpc(self) -> None:
         options = self._options
-        handlers: list[grpc.GenericRpcHandler] = services(self.core, options.settings, options.settings.metrics)
+        handlers: list[grpc.GenericRpcHandler] = services(self.core, options.settings, can_reload=options.can_reload)
         names = [PREDICTION_SERVICE, MODEL_SERVICE]
         if options.has_health_service:
             from serving.grpc_face.health import health_service
 
             handlers.append(health_service(self.is_serving))
             names.append("grpc.health.v1.Health")
-        self._grpc = GrpcServer(options.grpc, handlers)
+        interceptors = [TokenInterceptor(options.token)] if options.token else []
+        self._grpc = GrpcServer(options.grpc, handlers, interceptors)
         from serving.grpc_face.reflection import add_reflection
 
         add_reflection(names, self._grpc.server)
@@ -147,8 +165,11 @@ class ModelServer:
         if http.port == self._options.grpc.port:
             _log.error("--rest_api_port cannot be same as --port. Please use a different port for HTTP/REST API.")
             return
+        options = self._options
+        rest = options.rest if options.pages is None else replace(options.rest, extra=options.pages(self))
+        face: Answer = RestFace(self.core, options.settings, rest)
         server = HttpServer(
-            RestFace(self.core, self._options.settings, self._options.rest),
+            with_token(face, options.token) if options.token else face,
             threads=http.threads,
             limits=http.limits,
             tls=http.tls,

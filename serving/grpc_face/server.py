@@ -61,18 +61,25 @@ class GrpcOptions:
 class GrpcServer:
     """A gRPC server on the thread pool of grpcio."""
 
-    def __init__(self, options: GrpcOptions, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+    def __init__(
+        self,
+        options: GrpcOptions,
+        handlers: Iterable[grpc.GenericRpcHandler],
+        interceptors: Iterable[grpc.ServerInterceptor] = (),
+    ) -> None:
         """Prepares a server; `start` opens its ports.
 
         Args:
             options: how it listens.
             handlers: what it answers.
+            interceptors: look at each call first.
         """
         self._options = options
         self._pool = ThreadPoolExecutor(options.max_threads, "grpc")
         self.server = grpc.server(
             self._pool,
             handlers=tuple(handlers),
+            interceptors=tuple(interceptors),
             maximum_concurrent_rpcs=options.max_calls,
             options=(
                 ("grpc.max_receive_message_length", options.max_message_bytes),

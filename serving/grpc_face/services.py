@@ -34,14 +34,15 @@ _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 Handler = Callable[[Any, float | None], Any]
 
 
-def services(core: ServerCore, settings: Settings, metrics: ServerMetrics) -> list[grpc.GenericRpcHandler]:
+def services(core: ServerCore, settings: Settings, *, can_reload: bool = True) -> list[grpc.GenericRpcHandler]:
     """What a gRPC server answers.
 
     Args:
         core: the models.
-        settings: how calls are answered.
-        metrics: where calls are counted.
+        settings: how calls are answered, and where they are counted.
+        can_reload: take another list of models by call; not where other processes serve the same models.
     """
+    metrics = settings.metrics
     counted = {
         "Predict": (protos.predict.PredictRequest, lambda request, timeout: predict(core, settings, request, timeout)),
         "Classify": (
@@ -70,7 +71,7 @@ def services(core: ServerCore, settings: Settings, metrics: ServerMetrics) -> li
         ),
         "HandleReloadConfigRequest": (
             protos.model_management.ReloadConfigRequest,
-            lambda request, _: reload_config(core, metrics, request),
+            (lambda request, _: reload_config(core, metrics, request)) if can_reload else _refuse_reload,
         ),
     }
     prediction = {name: _method(_counted(name, call, metrics), kind) for name, (kind, call) in counted.items()}
@@ -81,6 +82,14 @@ def services(core: ServerCore, settings: Settings, metrics: ServerMetrics) -> li
             MODEL_SERVICE, {name: _method(call, kind) for name, (kind, call) in model.items()}
         ),
     ]
+
+
+def _refuse_reload(_request: Any, _timeout: float | None) -> Any:
+    raise StatusError(
+        Code.UNIMPLEMENTED,
+        "This server has several workers, of which the call would reach one: change the file of --model_config_file, "
+        "which all of them read again with --model_config_file_poll_wait_seconds",
+    )
 
 
 def _counted(api: str, call: Handler, metrics: ServerMetrics) -> Handler:

@@ -32,12 +32,15 @@ class CoreOptions:
         retries: of failed loads.
         num_load_threads: how many versions load at a time once the server is up.
         allow_labels_for_unavailable: a new label may name a version that is not loaded.
+        is_lenient: a model that cannot be found or loaded is its own fault alone: the server starts without it, and the
+            others get their new versions. TensorFlow Serving waits, or does not start.
     """
 
     poll_seconds: int = 1
     retries: Retries = Retries()
     num_load_threads: int = 0
     allow_labels_for_unavailable: bool = False
+    is_lenient: bool = False
 
 
 class ServerCore:
@@ -113,6 +116,10 @@ class ServerCore:
         with self._reloading:
             self._reload(config)
 
+    def available(self) -> dict[str, int | None]:
+        """Every model of the config, and its highest version that can be used."""
+        return {name: self._manager.newest(name) for name in self._monitored}
+
     def stop(self) -> None:
         """Ends all threads."""
         self._is_stopped = True
@@ -152,15 +159,19 @@ class ServerCore:
         new = [name for name in monitored if name not in self._monitored]
         self.states.forget_errors(new)
         self._monitored = dict(monitored)
-        self._poll_now.set()
-        self.states.wait_until_settled(new, lambda: self._is_stopped)
-        if self._is_first:
-            self._is_first = False
-            failed = self.states.failed(new)
-            self._manager.set_num_load_threads(max(1, self._options.num_load_threads))
-            _raise_failed("servable(s)", failed)
+        is_lenient = self._options.is_lenient
+        if is_lenient:
+            new = [name for name in self._poll() if name in new]
         else:
-            _raise_failed("model(s)", {} if not new else self.states.failed(new))
+            self._poll_now.set()
+        self.states.wait_until_settled(new, lambda: self._is_stopped)
+        what = "model(s)"
+        if self._is_first:
+            what = "servable(s)"
+            self._is_first = False
+            self._manager.set_num_load_threads(max(1, self._options.num_load_threads))
+        if not is_lenient:
+            _raise_failed(what, self.states.failed(new))
 
     def _check_labels(self, models: Iterable[Any]) -> None:
         """Refuses labels of versions that are not available."""
@@ -185,14 +196,16 @@ class ServerCore:
             if seconds >= 0 and not self._is_stopped:
                 self._poll()
 
-    def _poll(self) -> None:
+    def _poll(self) -> list[str]:
+        """Tells the manager what lies on disk; gives the names of the models that have a version there."""
         try:
-            found = aspired_versions(self._monitored)
+            found = aspired_versions(self._monitored, skips_unreadable=self._options.is_lenient)
         except OSError as err:
             _log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", err)
-            return
+            return []
         for name, versions in found.items():
             self._manager.set_aspired(name, versions)
+        return [name for name, versions in found.items() if versions]
 
 
 def _check_models(models: Iterable[Any]) -> None:

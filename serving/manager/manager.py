@@ -159,6 +159,12 @@ class Manager:
         with self._lock:
             return version in self._live.get(name, {})
 
+    def newest(self, name: str) -> int | None:
+        """The highest version of a model that can be used, None where there is none."""
+        with self._lock:
+            managed = self._newest.get(name)
+            return None if managed is None else managed.version
+
     def stop(self) -> None:
         """Ends the thread; what is loaded stays until the process ends."""
         with self._lock:

@@ -30,13 +30,27 @@ class MonitoredModel:
     policy: Any
 
 
-def aspired_versions(models: Mapping[str, MonitoredModel]) -> dict[str, dict[int, Path]]:
+def aspired_versions(
+    models: Mapping[str, MonitoredModel], *, skips_unreadable: bool = False
+) -> dict[str, dict[int, Path]]:
     """The wanted versions of every model and their folders.
 
+    Args:
+        models: by name.
+        skips_unreadable: leave out a model whose base path cannot be read, instead of giving up.
+
     Raises:
-        OSError: the base path of one cannot be read; then nobody gets new versions in this round.
+        OSError: a base path cannot be read; then nobody gets new versions in this round.
     """
-    return {name: _wanted(name, model) for name, model in models.items()}
+    found = {}
+    for name, model in models.items():
+        try:
+            found[name] = _wanted(name, model)
+        except OSError as err:
+            if not skips_unreadable:
+                raise
+            _log.error("The versions of %s cannot be looked at: %s", name, err)
+    return found
 
 
 def _wanted(name: str, model: MonitoredModel) -> dict[int, Path]:
