@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from runtimes.installed import absent
 from runtimes.quiet import quiet_start
 from runtimes.tensorflow_protos import tensorflow_folder
 
-__all__ = ["DATA_DEALLOCATOR", "INVALID_ARGUMENT", "OK", "Buffer", "Library", "Output", "load_library"]
+__all__ = ["DATA_DEALLOCATOR", "OK", "Buffer", "Library", "Output", "load_library", "release_start_pages"]
 
 OK = 0
-INVALID_ARGUMENT = 3
-"""Values of ``TF_Code`` (tsl/c/tsl_status.h)."""
+"""``TSL_OK`` (tsl/c/tsl_status.h)."""
+
+_MADV_DONTNEED = 4
+"""Of Linux's madvise (asm-generic/mman-common.h)."""
 
 DATA_DEALLOCATOR = ctypes.CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
 """``void (*)(void* data, size_t len, void* arg)`` of TF_NewTensor."""
@@ -135,3 +138,21 @@ def load_library() -> Library:
             function = getattr(handle, name)
             function.restype, function.argtypes = result, arguments
     return library
+
+
+def release_start_pages() -> None:
+    """Gives back the pages of code that only the start needs: of 490 MB of a server 210 MB; on Linux, else nothing.
+
+    The libraries register all operations and kernels when they load. Pages of a read-only mapping of a file are read
+    again from it, or from the system's cache of it, when they are needed.
+    """
+    maps = Path("/proc/self/maps")
+    if not maps.is_file():
+        return
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (c_void_p, c_size_t, c_int)
+    for line in maps.read_text().splitlines():
+        addresses, permissions, *_, path = line.split(maxsplit=5)
+        if permissions == "r-xp" and Path(path).name.startswith("libtensorflow_"):
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            madvise(start, end - start, _MADV_DONTNEED)

@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def _serve(flags: Flags) -> int:
-    from serving.server import ModelServer
+    from serving.server import ModelServer, settle
 
     ended = threading.Event()
     options = server_options(flags)
@@ -68,7 +68,7 @@ def _serve(flags: Flags) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     _start(server, flags, ended)
-    _freeze()
+    settle()
     while not ended.wait(1.0):
         pass
     server.stop(_GRACE_SECONDS)
@@ -98,14 +98,6 @@ def _start(server: Any, flags: Flags, ended: threading.Event) -> None:
         server.poll_config(lambda: read_config(flags), flags.model_config_file_poll_wait_seconds)
 
 
-def _freeze() -> None:
-    """What has been loaded by now stays: the collector need not walk it."""
-    import gc
-
-    gc.collect()
-    gc.freeze()
-
-
 def server_options(flags: Flags) -> Any:
     """The server that flags describe.
 
@@ -122,6 +114,8 @@ def server_options(flags: Flags) -> Any:
     from serving.text_config import read_text_proto
 
     _check(flags)
+    if flags.mixed_precision not in ("", "bfloat16"):
+        logging.getLogger(__name__).warning("mixed_precision: bfloat16 is known, not %s", flags.mixed_precision)
     load = _load_options(flags)
     if flags.thread_pool_factory_config_file:
         read_text_proto(flags.thread_pool_factory_config_file, config_protos.thread_pool_factory_config())
@@ -197,10 +191,7 @@ def read_config(flags: Flags) -> Any:
 
     kind = import_proto(_CONFIG).ModelServerConfig
     if flags.model_config_file:
-        config = read_text_proto(flags.model_config_file, kind)
-        if config.WhichOneof("config") == "custom_model_config":
-            _die(signal.SIGABRT, f"{flags.model_config_file}: custom_model_config is not supported")
-        return config
+        return read_text_proto(flags.model_config_file, kind)
     config = kind()
     config.model_config_list.config.add(
         name=flags.model_name, base_path=flags.model_base_path, model_platform="tensorflow"

@@ -97,7 +97,7 @@ def _serve_embedded(flags: Flags, options: ServeOptions) -> int:
     read = _config_reader(flags, options)
     config = read()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S")
-    from serving.server import ModelServer
+    from serving.server import ModelServer, settle
 
     started = time.perf_counter()
     server = ModelServer(_server_options(flags, options))
@@ -108,10 +108,10 @@ def _serve_embedded(flags: Flags, options: ServeOptions) -> int:
         server.start(config)
     except OSError as err:
         raise StorageError(
-            f"port {flags.rest_api_port} of {options.host} cannot be taken: {err.strerror}; choose another by "
-            "--rest_api_port"
+            f"REST port {flags.rest_api_port} of {options.host} cannot be taken; is another server running? choose "
+            "another port by --rest_api_port"
         ) from err
-    _freeze()
+    settle()
     if not options.is_worker:
         _announce(server, flags, options, time.perf_counter() - started)
     server.poll_config(read, flags.model_config_file_poll_wait_seconds or _POLL_SECONDS)
@@ -132,14 +132,6 @@ def _announce(server: Any, flags: Flags, options: ServeOptions, seconds: float) 
     if flags.rest_api_port:
         print(f"REST  {scheme}://{options.host}:{flags.rest_api_port}/v1/models/<name>:predict")
     print(f"Ready in {seconds:.1f} s; Ctrl-C ends it.", flush=True)
-
-
-def _freeze() -> None:
-    """What has been loaded by now stays: the collector need not walk it."""
-    import gc
-
-    gc.collect()
-    gc.freeze()
 
 
 def _server_options(flags: Flags, options: ServeOptions) -> Any:
@@ -228,7 +220,8 @@ def _token(file: Path | None) -> str:
     try:
         token = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as err:
-        raise UsageError(f"{file}: the token cannot be read: {err}") from err
+        reason = err.strerror if isinstance(err, OSError) else "it is not UTF-8"
+        raise UsageError(f"{file}: the token cannot be read: {reason}") from err
     if not token:
         raise UsageError(f"{file}: it holds no token")
     return token

@@ -1,5 +1,6 @@
 """A model server: the models, and the two faces that answer for them."""
 
+import gc
 import logging
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import grpc
 
 from contract.errors import StatusError
+from runtimes.tensorflow_c_api import release_start_pages
 from serving.grpc_face.server import GrpcOptions, GrpcServer
 from serving.grpc_face.services import MODEL_SERVICE, PREDICTION_SERVICE, services
 from serving.handlers.settings import Settings
@@ -19,7 +21,7 @@ from serving.rest.http import Answer, HttpLimits, Request, Response
 from serving.rest.server import HttpServer
 from serving.tokens import TokenInterceptor, with_token
 
-__all__ = ["HttpOptions", "ModelServer", "ServerOptions"]
+__all__ = ["HttpOptions", "ModelServer", "ServerOptions", "settle"]
 
 _log = logging.getLogger(__name__)
 
@@ -184,3 +186,10 @@ class ModelServer:
             return
         self._http = server
         _log.info("Exporting HTTP/REST API at:localhost:%d ...", http.port)
+
+
+def settle() -> None:
+    """After the start: what has been loaded stays, so the collector need not walk it; what only the start needs goes."""
+    gc.collect()
+    gc.freeze()
+    release_start_pages()

@@ -80,7 +80,12 @@ def from_proto(proto: Any) -> Tensor | None:
         array = _from_content(code, dtype, size, proto.tensor_content)
     else:
         array = _from_values(code, dtype, size, getattr(proto, _FIELDS[code]))
-    return None if array is None else Tensor(code, array.reshape(shape))
+    if array is None:
+        return None
+    try:
+        return Tensor(code, array.reshape(shape))
+    except ValueError:  # without elements, but with dimensions whose product is beyond numpy
+        return None
 
 
 def to_proto(tensor: Tensor, proto: Any, *, as_content: bool = False) -> None:
@@ -146,7 +151,7 @@ def _values(code: int, array: NDArray[Any]) -> Any:
     """Values for a typed field."""
     flat = array.reshape(-1)
     if code in (DataType.COMPLEX64, DataType.COMPLEX128):
-        flat = flat.view(np.float32 if code == DataType.COMPLEX64 else np.float64)
+        flat = np.ascontiguousarray(flat).view(np.float32 if code == DataType.COMPLEX64 else np.float64)
     elif code == DataType.HALF:
         flat = flat.view(np.uint16)
     return flat.tolist()

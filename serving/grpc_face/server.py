@@ -113,10 +113,13 @@ class GrpcServer:
                 port = self.server.add_insecure_port(address)
             else:
                 port = self.server.add_secure_port(address, _credentials(self._options.tls))
-        except RuntimeError as err:
-            raise StatusError(Code.UNKNOWN, f"Error initializing gRPC server: {address} cannot be taken: {err}") from err
+        except RuntimeError:  # its text only says that it failed
+            port = 0
         if not port:
-            raise StatusError(Code.UNKNOWN, f"Error initializing gRPC server: {address} cannot be taken")
+            raise StatusError(
+                Code.UNKNOWN,
+                f"Error initializing gRPC server: {address} cannot be taken; is another server running? choose another",
+            )
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
