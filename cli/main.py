@@ -270,10 +270,12 @@ def _add_serve(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", com
         "--engine",
         default="auto",
         choices=["auto", "embedded", "binary", "docker"],
-        help="binary: tensorflow_model_server; docker: print the command for the official image; auto (default): binary "
-        "where it is on PATH, else embedded",
+        help="binary: tensorflow_model_server; docker: print the command for the official image; auto (default): "
+        "binary where it is on PATH, else embedded",
     )
-    serve.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes on the same ports; default: 1")
+    serve.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="processes on the same ports; default: 1"
+    )
     serve.add_argument(
         "--require_manifest",
         "--require-manifest",
@@ -283,10 +285,17 @@ def _add_serve(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", com
     serve.add_argument(
         "--token_file", "--token-file", type=Path, metavar="FILE", help="clients must show this bearer token"
     )
-    serve.add_argument("--tls_cert", "--tls-cert", type=Path, metavar="FILE", help="PEM, for HTTPS; gRPC: --ssl_config_file")
+    serve.add_argument(
+        "--tls_cert", "--tls-cert", type=Path, metavar="FILE", help="PEM, for HTTPS; gRPC: --ssl_config_file"
+    )
     serve.add_argument("--tls_key", "--tls-key", type=Path, metavar="FILE", help="PEM")
     serve.add_argument(
-        "--max_request_mb", "--max-request-mb", type=_positive, default=64, metavar="N", help="of a request; default: 64"
+        "--max_request_mb",
+        "--max-request-mb",
+        type=_positive,
+        default=64,
+        metavar="N",
+        help="of a request; default: 64",
     )
     serve.add_argument(
         "--grace_seconds",

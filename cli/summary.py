@@ -143,9 +143,8 @@ def _where(build: Path) -> str:
 
 def _next(report: Mapping[str, Any], build: Path) -> dict[str, str]:
     command = shlex.quote(str(shown(ROOT / ".venv/bin/showdown")))
-    config = shlex.quote(f"{build.resolve()}/serving/models.config")
     return {
-        "serve all of it": f"tensorflow_model_server --rest_api_port=8501 --model_config_file={config}",
+        "serve all of it": f"{command} serve{_where(build)}",
         "look at the TFLite files": f"ls {shlex.quote(f'{shown(build)}/tflite')}",
         "prove every hop again": f"{command} verify {report['model']}{_where(build)}",
     }

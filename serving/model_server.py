@@ -15,6 +15,7 @@ from contract.errors import Code, StatusError
 from runtimes.quiet import keep_stderr
 from runtimes.tensorflow_c_api import load_library
 from serving.flags import Flags, parse, usage
+from serving.running import Ending, start_interruptibly
 
 __all__ = ["main", "read_config", "server_options"]
 
@@ -46,12 +47,7 @@ def main() -> int:
     threading.Thread(target=load_library, name="load-library", daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s] %(message)s")
     try:
-        if not parsed.flags.model_base_path and not parsed.flags.model_config_file:
-            raise StatusError(
-                Code.INVALID_ARGUMENT,
-                "Both server_options.model_base_path and server_options.model_config_file are empty!",
-            )
-        return _serve(parsed.flags)
+        _serve(parsed.flags)
     except StatusError as err:
         print(f"Failed to start server. Error: {err}")
         sys.stdout.flush()
@@ -59,43 +55,24 @@ def main() -> int:
         os._exit(_FAILED)
 
 
-def _serve(flags: Flags) -> int:
+def _serve(flags: Flags) -> NoReturn:
     from serving.server import ModelServer, settle
 
-    ended = threading.Event()
-    options = server_options(flags)
-    server = ModelServer(options)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    _start(server, flags, ended)
-    settle()
-    while not ended.wait(1.0):
-        pass
-    server.stop(_GRACE_SECONDS)
-    sys.stdout.flush()
-    os._exit(0)
-
-
-def _start(server: Any, flags: Flags, ended: threading.Event) -> None:
-    """Starts in a thread, so that a signal is heard while the server waits for its first version."""
-    problem: list[BaseException] = []
-
-    def start() -> None:
-        try:
-            server.start(read_config(flags))
-        except BaseException as err:
-            problem.append(err)
-
-    thread = threading.Thread(target=start, name="start", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.05)
-        if ended.is_set():
-            os._exit(0)
-    if problem:
-        raise problem[0]
+    if flags.port or flags.grpc_socket_path:  # else server_options says so
+        _check_models(flags)
+    ending = Ending()
+    server = ModelServer(server_options(flags))
+    config = read_config(flags)
+    if config.WhichOneof("config") == "custom_model_config":
+        _die(signal.SIGABRT, f"{flags.model_config_file}: custom_model_config is not supported")
+    start_interruptibly(lambda: server.start(config), ending)
     if flags.model_config_file and flags.model_config_file_poll_wait_seconds > 0:
         server.poll_config(lambda: read_config(flags), flags.model_config_file_poll_wait_seconds)
+    settle()
+    ending.wait_for_it()
+    server.stop(_GRACE_SECONDS)
+    sys.stdout.flush()
+    os._exit(0)  # calls that outlast the grace do not keep the process
 
 
 def server_options(flags: Flags) -> Any:
@@ -151,6 +128,15 @@ def server_options(flags: Flags) -> Any:
     )
 
 
+def _check_models(flags: Flags) -> None:
+    """Refuses flags that name no model."""
+    if not flags.model_base_path and not flags.model_config_file:
+        raise StatusError(
+            Code.INVALID_ARGUMENT,
+            "Both server_options.model_base_path and server_options.model_config_file are empty!",
+        )
+
+
 def _check(flags: Flags) -> None:
     """Refuses flags that contradict each other."""
     problems = (
@@ -170,8 +156,10 @@ def _check(flags: Flags) -> None:
             flags.tensorflow_session_parallelism
             and flags.tensorflow_intra_op_parallelism
             and flags.tensorflow_inter_op_parallelism,
-            "server_options.tensorflow_session_parallelism cannot be set together with "
-            "server_options.tensorflow_intra_op_parallelism and server_options.tensorflow_inter_op_parallelism.",
+            (
+                "server_options.tensorflow_session_parallelism cannot be set together with "
+                "server_options.tensorflow_intra_op_parallelism and server_options.tensorflow_inter_op_parallelism."
+            ),
         ),
         (flags.use_alts_credentials, "ALTS credentials exist on Google's cloud only; use ssl_config_file."),
     )
@@ -263,9 +251,7 @@ def _tls(file: str) -> Any:
         config = read_text_proto(file, config_protos.ssl_config())
     except StatusError as err:
         _die(signal.SIGABRT, f"ssl_config_file: {err}")
-    return Tls(
-        config.server_key.encode(), config.server_cert.encode(), config.custom_ca.encode(), config.client_verify
-    )
+    return Tls(config.server_key.encode(), config.server_cert.encode(), config.custom_ca.encode(), config.client_verify)
 
 
 def _metrics_path(file: str) -> str:
@@ -278,7 +264,7 @@ def _metrics_path(file: str) -> str:
     try:
         config = read_text_proto(file, config_protos.monitoring_config()).prometheus_config
     except StatusError as err:
-        logging.getLogger(__name__).error("monitoring_config_file: %s", err)
+        logging.getLogger(__name__).error("monitoring_config_file: %s", err)  # noqa: TRY400  the place says it all
         return ""
     return (config.path or "/monitoring/prometheus/metrics") if config.enable else ""
 

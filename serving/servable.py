@@ -45,9 +45,7 @@ class Signature:
         object.__setattr__(self, "feeds", tuple(reversed(list(self.inputs.values()))))
         object.__setattr__(self, "fetches", tuple(self.outputs.values()))
         defaults = {alias: from_proto(value) for alias, value in sorted(definition.defaults.items())}
-        object.__setattr__(
-            self, "defaults", {alias: value for alias, value in defaults.items() if value is not None}
-        )
+        object.__setattr__(self, "defaults", {alias: value for alias, value in defaults.items() if value is not None})
 
 
 class Runnable(Protocol):
@@ -112,6 +110,6 @@ class Models(Protocol):
         """The version that a ``ModelSpec`` names, for the length of the block.
 
         Raises:
-            StatusError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND for a version that is not available.
+            StatusError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND for what is not available.
         """
         ...

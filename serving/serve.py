@@ -4,11 +4,9 @@ import logging
 import os
 import shlex
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +19,7 @@ from contract.store import MANIFEST_NAME, check_files, read_manifest, versions
 from runtimes.quiet import keep_stderr
 from runtimes.tensorflow_c_api import load_library
 from serving.flags import Flags
+from serving.running import Ending, start_interruptibly
 
 __all__ = ["ENGINES", "ServeOptions", "serve"]
 
@@ -30,6 +29,9 @@ ENGINES = ("auto", "embedded", "binary", "docker")
 
 BINARY = "tensorflow_model_server"
 _IMAGE = "tensorflow/serving"
+
+_TERMINATED = (0, 143, -15)
+"""How a worker ends that is told to: after its drain, while it starts, or before Python runs."""
 
 _POLL_SECONDS = 2.0
 """How often the build folder, or the config file, is looked at for other models."""
@@ -92,6 +94,7 @@ def serve(flags: Flags, options: ServeOptions, again: Sequence[str]) -> int:
 
 
 def _serve_embedded(flags: Flags, options: ServeOptions) -> int:
+    ending = Ending()
     keep_stderr()
     threading.Thread(target=load_library, name="load-library", daemon=True).start()
     read = _config_reader(flags, options)
@@ -101,11 +104,8 @@ def _serve_embedded(flags: Flags, options: ServeOptions) -> int:
 
     started = time.perf_counter()
     server = ModelServer(_server_options(flags, options))
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     try:
-        server.start(config)
+        start_interruptibly(lambda: server.start(config), ending)
     except OSError as err:
         raise StorageError(
             f"REST port {flags.rest_api_port} of {options.host} cannot be taken; is another server running? choose "
@@ -115,8 +115,7 @@ def _serve_embedded(flags: Flags, options: ServeOptions) -> int:
     if not options.is_worker:
         _announce(server, flags, options, time.perf_counter() - started)
     server.poll_config(read, flags.model_config_file_poll_wait_seconds or _POLL_SECONDS)
-    while not ended.wait(1.0):
-        pass
+    ending.wait_for_it()
     _log.info("Told to end: no new calls; those that run have %.0f s", options.grace_seconds)
     server.stop(options.grace_seconds)
     return 0
@@ -208,9 +207,7 @@ def _config_of(folder: Path) -> Any:
     config = protos.model_server_config.ModelServerConfig()
     config.model_config_list.SetInParent()
     for servable in _servables(folder):
-        config.model_config_list.config.add(
-            name=servable.name, base_path=str(servable), model_platform="tensorflow"
-        )
+        config.model_config_list.config.add(name=servable.name, base_path=str(servable), model_platform="tensorflow")
     return config
 
 
@@ -260,7 +257,9 @@ def _become_binary(binary: str, flags: Flags, options: ServeOptions) -> NoReturn
     command = [binary, *_flag_list(flags)]
     if not flags.model_base_path and not flags.model_config_file:
         command.append(f"--model_config_file={_config_file(flags, options)}")
-    print(f"{BINARY} is on PATH: starting it (--engine embedded for the embedded server). It listens on all interfaces.")
+    print(
+        f"{BINARY} is on PATH: starting it (--engine embedded for the embedded server). It listens on all interfaces."
+    )
     print(shlex.join(command), flush=True)
     os.execv(binary, command)
 
@@ -293,13 +292,11 @@ def _run_workers(flags: Flags, options: ServeOptions, again: Sequence[str]) -> i
     for port in (flags.port, flags.rest_api_port):
         _check_free(options.host, port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S")
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ending = Ending()
     started = [time.monotonic()] * options.workers
     workers = [_start_worker(again) for _ in range(options.workers)]
     print(f"{options.workers} workers on gRPC {options.host}:{flags.port}, REST port {flags.rest_api_port}", flush=True)
-    while not ended.wait(0.2):
+    while not ending.wait(0.2):
         for index, worker in enumerate(workers):
             if worker.poll() is None:
                 continue
@@ -321,7 +318,8 @@ def _end(workers: Sequence["subprocess.Popen[bytes]"], grace: float) -> int:
     status = 0
     for worker in workers:
         try:
-            status = worker.wait(grace + 10.0) or status
+            ended = worker.wait(grace + 10.0)
+            status = status if ended in _TERMINATED else ended
         except subprocess.TimeoutExpired:
             worker.kill()
             status = 1

@@ -43,7 +43,7 @@ class HttpOptions:
     port: int = 0
     host: str | None = None
     threads: int = 8
-    limits: HttpLimits = HttpLimits()
+    limits: HttpLimits = field(default_factory=HttpLimits)
     tls: Any = None
     shares_port: bool = False
     is_required: bool = False
@@ -67,10 +67,10 @@ class ServerOptions:
     """
 
     grpc: GrpcOptions
-    http: HttpOptions = HttpOptions()
-    rest: RestOptions = RestOptions()
-    core: CoreOptions = CoreOptions()
-    load: LoadOptions = LoadOptions()
+    http: HttpOptions = field(default_factory=HttpOptions)
+    rest: RestOptions = field(default_factory=RestOptions)
+    core: CoreOptions = field(default_factory=CoreOptions)
+    load: LoadOptions = field(default_factory=LoadOptions)
     settings: Settings = field(default_factory=Settings)
     has_health_service: bool = False
     can_reload: bool = True
@@ -189,7 +189,7 @@ class ModelServer:
 
 
 def settle() -> None:
-    """After the start: what has been loaded stays, so the collector need not walk it; what only the start needs goes."""
+    """After the start: the collector need not walk what stays, and what only the start needs goes."""
     gc.collect()
     gc.freeze()
     release_start_pages()

@@ -128,7 +128,7 @@ def _from_values(code: int, dtype: np.dtype[Any], size: int, values: Any) -> NDA
     if code in (DataType.COMPLEX64, DataType.COMPLEX128):
         pairs = np.asarray(values[: len(values) // 2 * 2], np.float32 if code == DataType.COMPLEX64 else np.float64)
         given = pairs.view(dtype)
-    elif dtype == object:
+    elif code == DataType.STRING:
         given = np.empty(len(values), object)
         given[:] = values
     elif code == DataType.HALF:
@@ -143,7 +143,7 @@ def _from_values(code: int, dtype: np.dtype[Any], size: int, values: Any) -> NDA
         return given[:size].copy()
     filled = np.empty(size, dtype)
     filled[: len(given)] = given
-    filled[len(given) :] = given[-1] if len(given) else (b"" if dtype == object else 0)
+    filled[len(given) :] = given[-1] if len(given) else (b"" if code == DataType.STRING else 0)
     return filled
 
 

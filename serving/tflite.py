@@ -18,7 +18,13 @@ from serving.servable import DEFAULT_SIGNATURE, Signature
 
 __all__ = ["TfliteServable"]
 
-_CODES = {dtype.name: int(code) for code, dtype in reversed(list(NUMPY_TYPES.items()))}
+_CODES = {
+    dtype.name: int(code)
+    for code, dtype in NUMPY_TYPES.items()
+    if code != DataType.BFLOAT16 and not DataType(code).name.startswith("Q")
+}
+"""The type of each array; the types that travel as the words of another one are none of a .tflite file's."""
+
 _METHOD = "tensorflow/serving/predict"
 _QUICK_BYTES = 64 * 1024
 """Size of a file whose run takes less than to hand it to another thread."""
@@ -88,11 +94,12 @@ class TfliteServable:
 
 
 def _signature(name: str, session: Session) -> Signature:
-    """Describes a session; its tensors are called ``<signature>/<alias>``, because a run is told tensors' names alone."""
+    """Describes a session; its tensors are called ``<signature>/<alias>``: a run is told tensors' names alone."""
     definition = protos.meta_graph.SignatureDef(method_name=_METHOD)
     for specs, infos in ((session.inputs, definition.inputs), (session.outputs, definition.outputs)):
         for spec in specs:
-            _describe(infos[spec.name], f"{name}/{spec.name}", spec)
+            # Only a tensor's own name has a number at its end; the original leaves 0 out of the alias.
+            _describe(infos[spec.name.removesuffix(":0")], f"{name}/{spec.name}", spec)
     return Signature(definition)
 
 

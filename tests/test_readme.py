@@ -2,12 +2,19 @@
 
 import os
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
+
+from tests.serving.golden.deviations import DEVIATIONS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -16,13 +23,18 @@ DOCUMENTS = sorted(
 
 NOT_RUN = {
     r"docker .*": "needs a container engine and the network",
-    r"curl .*localhost.*": "asks the server that the command before it would have started",
     r"git clone .*": "needs the network",
     r"make setup( .*)?": "installs gigabytes; tests/scripts/test_setup.py tests it",
     r"make (test|test-fast|test-all|lint)( .*)?": "runs the tests, this one included",
     r"make (benchmark|lock|distclean)( .*)?": "takes minutes, needs the network, or removes the environment",
 }
 """Commands that no test runs, as a pattern, and why."""
+
+if shutil.which("grpcurl") is None:
+    NOT_RUN["grpcurl .*"] = "grpcurl is not installed here"
+
+SERVES = r"make serve|\.venv/bin/showdown serve (?!--engine docker).*"
+"""Commands that go on until they are told to end; the commands after them ask them."""
 
 NOT_SHOWN = r"setup: .*"
 """Lines of output that come only where the environment has to be installed first."""
@@ -150,19 +162,84 @@ def test_every_command_of_a_document_runs_and_prints_what_is_shown(name, clone, 
         (tree / file).write_text(content)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     environment["PYTHONPATH"] = str(tree)
-    for command in wanted:
-        typed = "\n".join([*command.typed, ""])
-        done = subprocess.run(
-            f"{command.text} -i -q" if command.typed else command.text,
-            shell=True,
-            cwd=tree,
-            env=environment,
-            input=typed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        report = f"{command.where}: $ {command.text}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == 0, report
-        # The documents show paths as seen from the folder of the clone.
-        assert missing(command.output, (done.stdout + done.stderr).replace(f"{tree}/", "")) == [], report
+    with Servers(tree, environment) as servers:
+        for command in wanted:
+            if re.fullmatch(SERVES, command.text):
+                status, printed = 0, servers.start(command)
+            else:
+                typed = servers.moved("\n".join([*command.typed, ""]))
+                done = subprocess.run(
+                    servers.moved(f"{command.text} -i -q" if command.typed else command.text),
+                    shell=True,
+                    cwd=tree,
+                    env=environment,
+                    input=typed,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                status, printed = done.returncode, f"{done.stdout}\n{done.stderr}"
+            report = f"{command.where}: $ {command.text}\n{printed}"
+            assert status == 0, report
+            # The documents show paths as seen from the folder of the clone.
+            assert missing(command.output, printed.replace(f"{tree}/", "")) == [], report
+
+
+class Servers:
+    """The server that a document has started last, on free ports in place of those that the document shows."""
+
+    def __init__(self, tree: Path, environment: dict[str, str]) -> None:
+        self._tree = tree
+        self._environment = environment
+        self._ports: list[int] = []
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def moved(self, text: str) -> str:
+        """A command for the ports that the server really has."""
+        for shown, port in zip((8500, 8501), self._ports, strict=False):
+            text = text.replace(f"localhost:{shown}", f"localhost:{port}")
+        return text
+
+    def start(self, command: Command) -> str:
+        """What the server prints until it is ready."""
+        self._stop()
+        probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        self._ports = [probe.getsockname()[1] for probe in probes]
+        for probe in probes:
+            probe.close()
+        flags = f"--port={self._ports[0]} --rest_api_port={self._ports[1]}"
+        text = f'{command.text} ARGS="{flags}"' if command.text.startswith("make") else f"{command.text} {flags}"
+        log = self._tree / "serve.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                text,
+                shell=True,
+                cwd=self._tree,
+                env=self._environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        end = time.monotonic() + 60
+        while "Ready in" not in (printed := log.read_text()):
+            assert self._process.poll() is None, printed
+            assert time.monotonic() < end, printed
+            time.sleep(0.05)
+        return printed
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(30)
+            self._process = None
+
+
+def test_the_readme_counts_the_recorded_answers_that_are_met():
+    cases = sum(len(file.read_text().splitlines()) for file in (ROOT / "tests/golden/tf_serving/cases").glob("*.jsonl"))
+    assert f"{cases - len(DEVIATIONS)} of {cases} recorded answers" in (ROOT / "README.md").read_text()

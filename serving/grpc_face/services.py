@@ -112,13 +112,15 @@ def _counted(api: str, call: Handler, metrics: ServerMetrics) -> Handler:
 
 def _method(call: Handler, request_class: Any) -> grpc.RpcMethodHandler:
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
+        if not context.is_active():  # the caller has gone while the call waited for a thread
+            return None
         try:
             return call(request, context.time_remaining())
         except StatusError as err:
             context.abort(_STATUS[err.code], _cut(err.message))
         except MemoryError:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "There is not enough memory for this request")
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001  the server goes on, and the caller gets an answer
             _log.exception("A call failed")
             context.abort(grpc.StatusCode.INTERNAL, f"{type(err).__name__}: {err}")
 
@@ -126,7 +128,7 @@ def _method(call: Handler, request_class: Any) -> grpc.RpcMethodHandler:
 
 
 def _serialize(message: Any) -> bytes:
-    serialized: bytes = message.SerializeToString()
+    serialized: bytes = b"" if message is None else message.SerializeToString()
     return serialized
 
 

@@ -70,9 +70,7 @@ def check_classify(signature: Signature, settings: Settings) -> dict[str, str]:
     if len(signature.inputs) != 1:
         raise StatusError(Code.INVALID_ARGUMENT, "Expected one input Tensor.")
     if len(signature.outputs) not in (1, 2):
-        raise StatusError(
-            Code.INVALID_ARGUMENT, f"Expected one or two output Tensors, found {len(signature.outputs)}"
-        )
+        raise StatusError(Code.INVALID_ARGUMENT, f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if "inputs" not in signature.inputs:
         raise StatusError(
             Code.INVALID_ARGUMENT,

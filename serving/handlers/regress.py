@@ -76,8 +76,7 @@ def to_regressions(output: Tensor, number: int) -> Any:
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         raise StatusError(
             Code.INVALID_ARGUMENT,
-            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got "
-            f"{shape_text(shape)}",
+            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {shape_text(shape)}",
         )
     if shape[0] != number:
         raise StatusError(

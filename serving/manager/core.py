@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from contract.errors import Code, StatusError
@@ -37,7 +37,7 @@ class CoreOptions:
     """
 
     poll_seconds: int = 1
-    retries: Retries = Retries()
+    retries: Retries = field(default_factory=Retries)
     num_load_threads: int = 0
     allow_labels_for_unavailable: bool = False
     is_lenient: bool = False
@@ -71,7 +71,7 @@ class ServerCore:
         """The version that a ``ModelSpec`` names, for use.
 
         Raises:
-            StatusError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND for a version that is not available.
+            StatusError: INVALID_ARGUMENT for no name or an unknown label, NOT_FOUND for what is not available.
         """
         name = spec.name
         if not name:
@@ -145,9 +145,7 @@ class ServerCore:
         for model in models:
             platform = _platform(model)
             if platform != _PLATFORM:
-                raise StatusError(
-                    Code.INVALID_ARGUMENT, f"Model {model.name} requests unsupported platform {platform}"
-                )
+                raise StatusError(Code.INVALID_ARGUMENT, f"Model {model.name} requests unsupported platform {platform}")
         self._serve({model.name: MonitoredModel(model.base_path, model.model_version_policy) for model in models})
         if any(model.HasField("logging_config") for model in models):
             raise StatusError(Code.INVALID_ARGUMENT, "No request-logger-creator provided.")

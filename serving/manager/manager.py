@@ -4,6 +4,7 @@ Source: aspired_versions_manager.cc, basic_manager.cc and availability_preservin
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from contract.errors import Code, ShowdownError, StatusError
 from serving.manager.states import State, States
@@ -80,7 +82,7 @@ class Lease:
         version: its number.
     """
 
-    __slots__ = ("_manager", "_managed", "servable", "version")
+    __slots__ = ("_managed", "_manager", "servable", "version")
 
     def __init__(self, manager: "Manager", managed: _Managed, servable: Servable) -> None:
         self._manager = manager
@@ -88,7 +90,7 @@ class Lease:
         self.servable = servable
         self.version = managed.version
 
-    def __enter__(self) -> "Lease":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -133,7 +135,7 @@ class Manager:
         old.shutdown(wait=False)
 
     def set_aspired(self, name: str, versions: Mapping[int, Path]) -> None:
-        """States the versions of a model that are wanted, and their folders; takes the place of what was said before."""
+        """States the wanted versions of a model and their folders, in the place of what was said before."""
         with self._lock:
             self._pending[name] = versions
             self._lock.notify_all()
@@ -232,7 +234,9 @@ class Manager:
     @staticmethod
     def _to_unload(versions: Mapping[int, _Managed]) -> _Managed | None:
         """The version of a model that goes next."""
-        unwanted = [version for version in versions.values() if version.phase is _Phase.READY and not version.is_aspired]
+        unwanted = [
+            version for version in versions.values() if version.phase is _Phase.READY and not version.is_aspired
+        ]
         wanted = [version for version in versions.values() if version.is_aspired]
         may_go = not wanted or any(version.phase is _Phase.READY for version in wanted) or len(unwanted) > 1
         return min(unwanted, key=lambda version: version.version) if unwanted and may_go else None
@@ -271,8 +275,8 @@ class Manager:
         except MemoryError:
             self._failed(managed, StatusError(Code.RESOURCE_EXHAUSTED, f"{path}: there is not enough memory"))
         except OSError as err:
-            self._failed(managed, StatusError(Code.UNKNOWN, f"{err.filename or path}; {err.strerror}"))
-        except Exception as err:
+            self._failed(managed, StatusError(Code.UNKNOWN, f"{err.filename or path}; {err.strerror or err}"))
+        except Exception as err:  # noqa: BLE001  it is the version's fault, the others go on
             _log.exception("Loading servable %s failed", managed)
             self._failed(managed, StatusError(Code.INTERNAL, f"{type(err).__name__}: {err}"))
         else:
@@ -287,7 +291,7 @@ class Manager:
     def _failed(self, managed: _Managed, error: StatusError) -> None:
         _log.error("Loading servable: %s failed: %s", managed, error)
         with self._lock:
-            may_retry = managed.is_aspired and not isinstance(error, _NoResources) and not self._is_stopped
+            may_retry = managed.is_aspired and not isinstance(error, _NoResourcesError) and not self._is_stopped
             if may_retry and managed.attempts <= self._retries.max_num:
                 managed.retry_at = time.monotonic() + max(0.0, self._retries.interval)
                 self._states.set(managed.name, managed.version, State.LOADING, is_waiting=True)
@@ -328,7 +332,7 @@ class Manager:
             self._newest.pop(managed.name, None)
 
 
-class _NoResources(StatusError):
+class _NoResourcesError(StatusError):
     """The version cannot be loaded whatever is tried."""
 
 
@@ -341,7 +345,7 @@ def _check_folder(managed: _Managed) -> None:
         if managed.path.exists()
         else (Code.NOT_FOUND, "No such file or directory")
     )
-    raise _NoResources(
+    raise _NoResourcesError(
         code, f"Error while attempting to reserve resources to load servable {managed}: {managed.path}; {why}"
     )
 
@@ -349,10 +353,12 @@ def _check_folder(managed: _Managed) -> None:
 def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of each file, by which a change is seen."""
     found = []
-    for file in sorted(folder.rglob("*")):
-        try:
-            status = file.stat()
-        except FileNotFoundError:  # it goes away while we look
-            continue
-        found.append((str(file), status.st_size, status.st_mtime_ns))
-    return tuple(found)
+    # Path.rglob raises where a folder goes away while we look; os.walk passes over it.
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            try:
+                status = Path(parent, name).stat()
+            except OSError:  # it goes away while we look, leads nowhere or in a circle, or may not be read
+                continue
+            found.append((str(Path(parent, name)), status.st_size, status.st_mtime_ns))
+    return tuple(sorted(found))

@@ -77,6 +77,8 @@ def _versions(base_path: Path) -> dict[int, Path]:
             continue
         version = int(child.name)
         if version in found:
-            _log.warning("Duplicate version directories: %d is loaded from %s, not from %s", version, child, found[version])
+            _log.warning(
+                "Duplicate version directories: %d is loaded from %s, not from %s", version, child, found[version]
+            )
         found[version] = child
     return found

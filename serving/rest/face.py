@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -143,7 +144,7 @@ class RestFace:
             return self._failed(
                 route, StatusError(Code.RESOURCE_EXHAUSTED, "There is not enough memory for this request")
             )
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001  the server goes on, and the caller gets an answer
             _log.exception("A call failed")
             return self._failed(route, StatusError(Code.INTERNAL, f"{type(err).__name__}: {err}"))
         metrics = self._settings.metrics
@@ -160,19 +161,15 @@ class RestFace:
         """Everything before the run."""
         document = parse(body)
         name = predict_body.signature_name(document) or DEFAULT_SIGNATURE
-        lease = self._lease(route)
-        try:
+        with ExitStack() as until_failure:
+            lease = until_failure.enter_context(self._lease(route))
             signature = lease.servable.signatures.get(name)
             if signature is None:
-                raise StatusError(
-                    Code.INVALID_ARGUMENT, f'Serving signature name: "{name}" not found in signature def'
-                )
+                raise StatusError(Code.INVALID_ARGUMENT, f'Serving signature name: "{name}" not found in signature def')
             if not signature.inputs:
                 raise StatusError(Code.INVALID_ARGUMENT, f"Failed to get input map for signature: {name}")
             layout, inputs = predict_body.inputs(document, signature.infos)
-        except BaseException:
-            lease.__exit__(None, None, None)
-            raise
+            until_failure.pop_all()  # from here on the run gives the lease back
         return _Parsed(lease, signature, layout, inputs)
 
     def _lease(self, route: Route) -> Lease:
@@ -228,8 +225,10 @@ class RestFace:
                 spec.version_label = route.label
         except (UnicodeEncodeError, ValueError):
             # A name that is not UTF-8 cannot be one of ours.
-            what = f"Could not find any versions of model {route.model}" if not route.verb else (
-                f"Servable not found for request: Latest({route.model})"
+            what = (
+                f"Could not find any versions of model {route.model}"
+                if not route.verb
+                else (f"Servable not found for request: Latest({route.model})")
             )
             raise StatusError(Code.NOT_FOUND, what) from None
         if route.version is not None:

@@ -23,6 +23,9 @@ _MAX_HEAD = 64 * 1024
 _MAX_UNPACKED = 100 * 2**20
 """Bytes of a gzip body when unpacked (net_http's default of TensorFlow Serving)."""
 
+_LINGER_SECONDS = 2.0
+"""How long a refused client may go on sending: if its connection ended at once, it might not see the answer."""
+
 _SMALL_BODY = 16 * 1024
 """Up to here a body is parsed on the event loop; what is larger goes to a thread."""
 
@@ -36,12 +39,14 @@ class Request:
         target: path and query as they came.
         headers: names in lower case.
         body: unpacked where it came as gzip; empty where it could not be unpacked.
+        is_old: it is HTTP/1.0, which has to be told that its connection stays.
     """
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
+    is_old: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,8 @@ class HttpProtocol(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._is_busy = False
+        self._has_ended = False
+        self._is_refused = False
         self._since = time.monotonic()
         self._begin()
 
@@ -132,6 +139,8 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser, which calls the ``on_`` methods."""
+        if self._is_refused:
+            return
         if not self._has_head:
             self._head_bytes += len(data)
             if self._head_bytes == len(data):
@@ -146,8 +155,10 @@ class HttpProtocol(asyncio.Protocol):
             if not self._has_head and self._head_bytes > _MAX_HEAD:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
-    def eof_received(self) -> None:
-        """A client that sends no more still gets the answer to what it has asked."""
+    def eof_received(self) -> bool:
+        """A client that sends no more still gets the answer to what it has asked; TLS has no half connections."""
+        self._has_ended = True
+        return self._is_busy and self._transport.get_extra_info("sslcontext") is None
 
     def on_url(self, url: bytes) -> None:
         """The target, or a part of it."""
@@ -168,15 +179,20 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
+        if self._is_refused:
+            return
         self._body.append(body)
         self._body_bytes += len(body)
         self._check_size(self._body_bytes)
 
     def on_message_complete(self) -> None:
         """A request is there."""
+        if self._is_refused:
+            return
         method = self._parser.get_method().decode("latin-1")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(method, self._target.decode("latin-1"), self._headers, body)
+        is_old = self._parser.get_http_version() == "1.0"
+        request = Request(method, self._target.decode("latin-1"), self._headers, body, is_old)
         keeps_alive = self._parser.should_keep_alive()
         self._begin()
         if self._is_busy:
@@ -236,14 +252,17 @@ class HttpProtocol(asyncio.Protocol):
         self._write(request, done.result(), keeps_alive)
         while self._waiting and not self._is_busy:
             self._answer(*self._waiting.popleft())
+        if self._has_ended and not self._is_busy:
+            self._transport.close()
 
     def _write(self, request: Request, response: Response, keeps_alive: bool) -> None:
         self._since = time.monotonic()
         keeps_alive = keeps_alive and not self._connections.is_draining
+        stays = "Connection: keep-alive\r\n" if request.is_old else ""
         head = (
             f"HTTP/1.1 {_STATUS_LINES[response.status]}\r\nContent-Type: {response.content_type}\r\n"
             f"Date: {_date(int(time.time()))}\r\n{response.headers}Content-Length: {len(response.body)}\r\n"
-            f"{'' if keeps_alive else 'Connection: close'}{'' if keeps_alive else chr(13) + chr(10)}\r\n"
+            f"{stays if keeps_alive else _CLOSES}\r\n"
         )
         body = b"" if request.method == "HEAD" else response.body
         self._transport.write(head.encode("latin-1") + body)
@@ -253,15 +272,18 @@ class HttpProtocol(asyncio.Protocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answers what is no request, and ends the connection."""
-        if self._transport.is_closing():
+        if self._is_refused or self._transport.is_closing():
             return
+        self._is_refused = True
         body = html_page(status)
-        self._transport.write(
+        head = (
             f"HTTP/1.1 {_STATUS_LINES[status]}\r\nContent-Type: text/html\r\nConnection: close\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
-            + body
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
-        self._transport.close()
+        self._transport.write(head.encode("latin-1") + body)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.close)
 
 
 def html_page(status: HTTPStatus) -> bytes:
@@ -289,6 +311,8 @@ def _unpack(body: bytes) -> bytes:
         return b""
     return data if unpacker.eof else b""
 
+
+_CLOSES = "Connection: close\r\n"
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus} | {
     499: "499 Client Closed Request"
