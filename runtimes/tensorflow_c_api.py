@@ -40,21 +40,23 @@ class Buffer(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("length", c_size_t), ("data_deallocator", c_void_p))
 
 
+_SESSION_RUN = (
+    None,
+    (
+        c_void_p,
+        c_void_p,
+        *(POINTER(Output), POINTER(c_void_p), c_int),
+        *(POINTER(Output), POINTER(c_void_p), c_int),
+        *(c_void_p, c_int, c_void_p, c_void_p),
+    ),
+)
+
 _WAITING = {
     "TF_LoadSessionFromSavedModel": (
         c_void_p,
         (c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p, POINTER(Buffer), c_void_p),
     ),
-    "TF_SessionRun": (
-        None,
-        (
-            c_void_p,
-            c_void_p,
-            *(POINTER(Output), POINTER(c_void_p), c_int),
-            *(POINTER(Output), POINTER(c_void_p), c_int),
-            *(c_void_p, c_int, c_void_p, c_void_p),
-        ),
-    ),
+    "TF_SessionRun": _SESSION_RUN,
     "TF_CloseSession": (None, (c_void_p, c_void_p)),
     "TF_DeleteSession": (None, (c_void_p, c_void_p)),
     "TF_DeleteGraph": (None, (c_void_p,)),
@@ -67,6 +69,7 @@ _QUICK = {
     "TF_DeleteStatus": (None, (c_void_p,)),
     "TF_GetCode": (c_int, (c_void_p,)),
     "TF_Message": (c_char_p, (c_void_p,)),
+    "TF_SessionRun": _SESSION_RUN,
     "TF_NewBuffer": (POINTER(Buffer), ()),
     "TF_DeleteBuffer": (None, (POINTER(Buffer),)),
     "TF_NewSessionOptions": (c_void_p, ()),
@@ -87,7 +90,7 @@ _QUICK = {
     "TF_StringGetSize": (c_size_t, (c_void_p,)),
     "TF_StringDealloc": (None, (c_void_p,)),
 }
-"""Result and arguments of the functions that do not."""
+"""Result and arguments of the functions that do not, or need not: some graphs run in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class Graph:
         timeout: float | None = None,
         *,
         is_inline: bool = True,
+        keeps_gil: bool = False,
     ) -> list[Tensor]:
         """Runs the graph once.
 
@@ -71,6 +72,8 @@ class Graph:
             fetches: names of the tensors to compute.
             timeout: seconds after which TensorFlow cancels the run; only where it is not inline.
             is_inline: run in the caller's thread: 60 microseconds less, one operation after the other, no timeout.
+            keeps_gil: no other Python thread runs meanwhile; where many do, to fetch the GIL again may take longer than
+                the run. Not for strings, which TensorFlow frees through Python.
 
         Raises:
             StatusError: TensorFlow's own code and message.
@@ -85,8 +88,8 @@ class Graph:
         try:
             for index, tensor in enumerate(inputs):
                 given[index] = to_tensor(library, tensor)
-            library.waiting.TF_SessionRun(
-                *(self._session, ctypes.byref(_inline_options()) if is_inline else _timeout_options(timeout)),
+            (quick if keeps_gil else library.waiting).TF_SessionRun(
+                *(self._session, _INLINE if is_inline else _timeout_options(timeout)),
                 *(self._outputs(feeds), given, len(feeds)),
                 *(self._outputs(fetches), got, len(fetches)),
                 *(None, 0, None, status),
@@ -181,19 +184,15 @@ def _buffer(data: bytes) -> Buffer:
     return buffer
 
 
-_RUN_INLINE = _buffer(bytes.fromhex("18ffffffffffffffffff01"))
+_INLINE = ctypes.pointer(_buffer(bytes.fromhex("18ffffffffffffffffff01")))
 """``RunOptions{inter_op_thread_pool: -1}``: the caller's own thread (direct_session.cc)."""
-
-
-def _inline_options() -> Buffer:
-    return _RUN_INLINE
 
 
 def _timeout_options(timeout: float | None) -> "ctypes._Pointer[Buffer] | None":
     """``RunOptions{timeout_in_ms}``, or none."""
     if timeout is None:
         return None
-    milliseconds = max(1, int(timeout * 1000))
+    milliseconds = min(max(1, int(timeout * 1000)), 2**31)
     data = bytearray(b"\x10")  # field 2, a varint
     while milliseconds > 0x7F:
         data.append(milliseconds & 0x7F | 0x80)

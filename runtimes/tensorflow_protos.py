@@ -52,6 +52,8 @@ def import_proto(name: str) -> ModuleType:
             return importlib.import_module(name)
         if name in _imported:
             return _imported[name]
+        if name in sys.modules:  # such as tensorflow_serving's, which are not taken out again
+            return sys.modules[name]
         stub = ModuleType("tensorflow")
         stub.__path__ = [str(tensorflow_folder())]
         sys.modules.update(_imported, tensorflow=stub)

@@ -1,4 +1,4 @@
-"""What grpcio alone costs, an empty handler that parses nothing: ``python -m benchmarks.serving_peers.grpc_floor PORT``."""
+"""What grpcio alone costs, an empty handler: ``python -m benchmarks.serving_peers.grpc_floor PORT``."""
 
 import sys
 from concurrent import futures

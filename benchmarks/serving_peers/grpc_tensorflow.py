@@ -1,4 +1,4 @@
-"""A SavedModel behind grpcio as people write it: ``MODEL=folder python -m benchmarks.serving_peers.grpc_tensorflow PORT``."""
+"""A SavedModel behind grpcio: ``MODEL=folder python -m benchmarks.serving_peers.grpc_tensorflow PORT``."""
 
 import os
 import sys

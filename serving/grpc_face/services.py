@@ -27,6 +27,8 @@ MODEL_SERVICE = "tensorflow.serving.ModelService"
 _MAX_MESSAGE = 1024
 """Bytes of an error's message that go out."""
 
+_FOR_EVER_SECONDS = 1e8
+
 _log = logging.getLogger(__name__)
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
@@ -115,7 +117,7 @@ def _method(call: Handler, request_class: Any) -> grpc.RpcMethodHandler:
         if not context.is_active():  # the caller has gone while the call waited for a thread
             return None
         try:
-            return call(request, context.time_remaining())
+            return call(request, _timeout(context))
         except StatusError as err:
             context.abort(_STATUS[err.code], _cut(err.message))
         except MemoryError:
@@ -125,6 +127,12 @@ def _method(call: Handler, request_class: Any) -> grpc.RpcMethodHandler:
             context.abort(grpc.StatusCode.INTERNAL, f"{type(err).__name__}: {err}")
 
     return grpc.unary_unary_rpc_method_handler(answer, request_class.FromString, _serialize)
+
+
+def _timeout(context: grpc.ServicerContext) -> float | None:
+    """Seconds that the caller waits; without a deadline gRPC gives centuries, not None."""
+    remaining = context.time_remaining()
+    return None if remaining is None or remaining > _FOR_EVER_SECONDS else remaining
 
 
 def _serialize(message: Any) -> bytes:

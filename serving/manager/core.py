@@ -62,6 +62,7 @@ class ServerCore:
         self._labels: dict[str, dict[str, int]] = {}
         self._is_first = True
         self._reloading = threading.Lock()
+        self._polling = threading.Lock()
         self._poll_now = threading.Event()
         self._is_stopped = False
         self._poller = threading.Thread(target=self._poll_loop, name="file-system", daemon=True)
@@ -152,11 +153,12 @@ class ServerCore:
 
     def _serve(self, monitored: Mapping[str, MonitoredModel]) -> None:
         """Lets go of models that are gone, and waits for those that are new."""
-        for name in self._monitored.keys() - monitored.keys():
-            self._manager.set_aspired(name, {})
-        new = [name for name in monitored if name not in self._monitored]
-        self.states.forget_errors(new)
-        self._monitored = dict(monitored)
+        with self._polling:  # a poll that has begun would bring back what goes
+            for name in self._monitored.keys() - monitored.keys():
+                self._manager.set_aspired(name, {})
+            new = [name for name in monitored if name not in self._monitored]
+            self.states.forget_errors(new)
+            self._monitored = dict(monitored)
         is_lenient = self._options.is_lenient
         if is_lenient:
             new = [name for name in self._poll() if name in new]
@@ -196,13 +198,14 @@ class ServerCore:
 
     def _poll(self) -> list[str]:
         """Tells the manager what lies on disk; gives the names of the models that have a version there."""
-        try:
-            found = aspired_versions(self._monitored, skips_unreadable=self._options.is_lenient)
-        except OSError as err:
-            _log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", err)
-            return []
-        for name, versions in found.items():
-            self._manager.set_aspired(name, versions)
+        with self._polling:
+            try:
+                found = aspired_versions(self._monitored, skips_unreadable=self._options.is_lenient)
+            except OSError as err:
+                _log.error("FileSystemStoragePathSource encountered a filesystem access error: %s", err)
+                return []
+            for name, versions in found.items():
+                self._manager.set_aspired(name, versions)
         return [name for name, versions in found.items() if versions]
 
 

@@ -137,6 +137,8 @@ class Manager:
     def set_aspired(self, name: str, versions: Mapping[int, Path]) -> None:
         """States the wanted versions of a model and their folders, in the place of what was said before."""
         with self._lock:
+            if name in self._pending:
+                self._apply(name)  # else a version that has failed would not leave before it comes back
             self._pending[name] = versions
             self._lock.notify_all()
 

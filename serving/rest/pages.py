@@ -17,7 +17,7 @@ _HTML = "text/html; charset=utf-8"
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% }
+table { border-collapse: collapse; width: 100%; margin-bottom: 1rem }
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #8884; vertical-align: top }
 code, pre { font: .9em ui-monospace, monospace }
 pre { overflow-x: auto; padding: .8rem; background: #8881; border-radius: .4rem }
