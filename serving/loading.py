@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from contract.errors import Code, StatusError
 from runtimes.tensor import Tensor
 from serving import config_protos
 from serving.batching.parameters import BatchingParameters
@@ -75,12 +75,15 @@ class VersionLoader:
         """
         if self._options.check is not None:
             self._options.check(path)
-        servable = self._batched(self._load(path), path)
-        try:
+        with ExitStack() as until_failure:
+            servable = self._load(path)
+            until_failure.callback(servable.close)
+            queue = self._queue(servable, path)
+            if queue is not None:
+                until_failure.callback(queue.close)
+                servable = _Batched(servable, queue)
             self._warm_up(servable, path, version)
-        except StatusError:
-            servable.close()
-            raise
+            until_failure.pop_all()
         return servable
 
     def _load(self, path: Path) -> Servable:
@@ -91,32 +94,23 @@ class VersionLoader:
             return TfliteServable(path / _TFLITE_FILE, interpreters=options.tflite_interpreters)
         return SavedModelServable(path, tags=options.tags, config=options.session_config)
 
-    def _batched(self, servable: Servable, path: Path) -> Servable:
+    def _queue(self, servable: Servable, path: Path) -> BatchingRunnable | None:
+        """The batching queue before a version, None where it has none."""
         scheduler = self._scheduler
         if self._options.has_own_batching:
             file = path / _BATCHING_FILE
             if not file.is_file():
-                return servable
-            scheduler = SharedBatchScheduler(
-                BatchingParameters.from_proto(read_text_proto(str(file), config_protos.batching_parameters()))
-            )
-        if scheduler is None:
-            return servable
-        try:
-            return _Batched(servable, BatchingRunnable(servable, scheduler, _Observer(self._metrics)))
-        except StatusError:
-            servable.close()
-            raise
+                return None
+            message = read_text_proto(str(file), config_protos.batching_parameters())
+            scheduler = SharedBatchScheduler(BatchingParameters.from_proto(message))
+        return None if scheduler is None else BatchingRunnable(servable, scheduler, _Observer(self._metrics))
 
     def _warm_up(self, servable: Servable, path: Path, version: int) -> None:
         if not self._options.warms_up:
             return
         start = time.perf_counter()
         labels = (str(path), "OK")
-        try:
-            records = warm_up(servable, path, version, self._settings, self._options.warm_up_iterations)
-        except StatusError as err:
-            raise StatusError(Code(err.code), err.message) from err
+        records = warm_up(servable, path, version, self._settings, self._options.warm_up_iterations)
         if records:
             self._metrics.model_warmup_latency.record(labels, (time.perf_counter() - start) * 1e6)
             self._metrics.model_warmup_records_read.add(labels, records)

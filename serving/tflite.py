@@ -52,6 +52,7 @@ class TfliteServable:
         self._is_small = path.stat().st_size <= _QUICK_BYTES
         self._path = path
         self._pools: dict[str, queue.LifoQueue[Session]] = {}
+        self._places: dict[str, tuple[str, str]] = {}
         signatures = {}
         for name in signature_names(path) or [DEFAULT_SIGNATURE]:
             pool = self._pools[name] = queue.LifoQueue()
@@ -59,13 +60,15 @@ class TfliteServable:
                 session = load(path, signature=name)
                 pool.put(session)
             signatures[name] = _signature(name, session)
+            for spec in (*session.inputs, *session.outputs):
+                self._places[f"{name}/{spec.name}"] = name, spec.name
         self.signatures: Mapping[str, Signature] = signatures
 
     def run(
         self, feeds: Sequence[str], inputs: Sequence[Tensor], fetches: Sequence[str], timeout: float | None
     ) -> list[Tensor]:
         """Runs the file once: see `Runnable.run`."""
-        signature = (*feeds, *fetches)[0].partition("/")[0]
+        signature, _ = self._places[(*feeds, *fetches)[0]]
         pool = self._pools[signature]
         try:
             session = pool.get(timeout=timeout)
@@ -73,13 +76,13 @@ class TfliteServable:
             raise StatusError(Code.DEADLINE_EXCEEDED, f"{self._path}: all interpreters are busy") from None
         try:
             results = session.run(
-                {name.partition("/")[2]: tensor.array for name, tensor in zip(feeds, inputs, strict=True)}
+                {self._places[name][1]: tensor.array for name, tensor in zip(feeds, inputs, strict=True)}
             )
         except ShowdownError as err:
             raise StatusError(Code.INVALID_ARGUMENT, str(err)) from err
         finally:
             pool.put(session)
-        arrays = [results[name.partition("/")[2]] for name in fetches]
+        arrays = [results[self._places[name][1]] for name in fetches]
         return [Tensor(_CODES[array.dtype.name], array) for array in arrays]
 
     def is_quick(self, feeds: Sequence[str], fetches: Sequence[str]) -> bool:

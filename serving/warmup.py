@@ -113,6 +113,7 @@ def _call(record: bytes, file: Path) -> Callable[[_OneVersion, Settings], None]:
 
 def _records(file: Path) -> Iterator[bytes]:
     """The records of an uncompressed TFRecord file: length, its checksum, data, its checksum."""
+    size = file.stat().st_size
     with file.open("rb") as stream:
         offset = 0
         while head := stream.read(12):
@@ -122,10 +123,10 @@ def _records(file: Path) -> Iterator[bytes]:
             if masked_crc32c(head[:8]) != checksum:
                 hint = " (Is this even a TFRecord file?)" if not offset else ""
                 raise StatusError(Code.DATA_LOSS, f"corrupted record at {offset}{hint}. {_FORMAT}")
+            if offset + 16 + length > size:
+                raise StatusError(Code.DATA_LOSS, f"truncated record at {offset}. {_FORMAT}")
             data = stream.read(length)
             tail = stream.read(4)
-            if len(data) < length or len(tail) < 4:
-                raise StatusError(Code.DATA_LOSS, f"truncated record at {offset}. {_FORMAT}")
             if masked_crc32c(data) != struct.unpack("<I", tail)[0]:
                 raise StatusError(Code.DATA_LOSS, f"corrupted record at {offset}. {_FORMAT}")
             yield data

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -126,36 +127,37 @@ class RestFace:
             route = find_route(request.method, request.target)
             if route.verb == "predict":
                 return _Predict(self, start, route, self._begin_predict(route, request.body))
-            if route.verb in ("classify", "regress"):
-                return _Slow(lambda: self._finish(start, route, lambda: self._examples(route, request.body)))
-            return self._finish(start, route, lambda: self._info(route))
         except BadVersionError:
             return Response(400, b"", headers=self._headers)
-        except StatusError as err:
+        except Exception as err:  # noqa: BLE001  the server goes on, and the caller gets an answer
             return self._failed(route, err)
+        if route.verb in ("classify", "regress"):
+            return _Slow(partial(self._finish, start, route, partial(self._examples, route, request.body)))
+        return self._finish(start, route, partial(self._info, route))
 
     def _finish(self, start: float, route: Route, compute: Callable[[], bytes]) -> Response:
         """Computes a body, and counts the request."""
         try:
             body = compute()
-        except StatusError as err:
-            return self._failed(route, err)
-        except MemoryError:
-            return self._failed(
-                route, StatusError(Code.RESOURCE_EXHAUSTED, "There is not enough memory for this request")
-            )
         except Exception as err:  # noqa: BLE001  the server goes on, and the caller gets an answer
-            _log.exception("A call failed")
-            return self._failed(route, StatusError(Code.INTERNAL, f"{type(err).__name__}: {err}"))
+            return self._failed(route, err)
         metrics = self._settings.metrics
         metrics.request_count.add((route.model, "OK"))
         verb = "" if route.verb == "metadata" else route.verb
         metrics.request_latency.record((route.model, verb, "REST"), (time.perf_counter() - start) * 1e6)
         return Response(200, body, headers=self._headers)
 
-    def _failed(self, route: Route, error: StatusError) -> Response:
-        self._settings.metrics.request_count.add((route.model, error.code.name))
-        return Response(_HTTP[error.code], error_body(error.message), headers=self._headers)
+    def _failed(self, route: Route, error: Exception) -> Response:
+        """The answer to a call that has failed, for whatever reason."""
+        if isinstance(error, StatusError):
+            status = error
+        elif isinstance(error, MemoryError):
+            status = StatusError(Code.RESOURCE_EXHAUSTED, "There is not enough memory for this request")
+        else:
+            _log.error("A call failed", exc_info=error)
+            status = StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+        self._settings.metrics.request_count.add((route.model, status.code.name))
+        return Response(_HTTP[status.code], error_body(status.message), headers=self._headers)
 
     def _begin_predict(self, route: Route, body: bytes) -> "_Parsed":
         """Everything before the run."""

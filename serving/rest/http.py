@@ -123,6 +123,7 @@ class HttpProtocol(asyncio.Protocol):
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._is_busy = False
         self._has_ended = False
+        self._refusal: HTTPStatus | None = None
         self._is_refused = False
         self._since = time.monotonic()
         self._begin()
@@ -166,7 +167,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         """The head is there: refuses a body that is too long before it comes."""
@@ -252,7 +253,11 @@ class HttpProtocol(asyncio.Protocol):
         self._write(request, done.result(), keeps_alive)
         while self._waiting and not self._is_busy:
             self._answer(*self._waiting.popleft())
-        if self._has_ended and not self._is_busy:
+        if self._is_busy or self._transport.is_closing():
+            return
+        if self._refusal is not None:
+            self._write_refusal(self._refusal)
+        elif self._has_ended:
             self._transport.close()
 
     def _write(self, request: Request, response: Response, keeps_alive: bool) -> None:
@@ -271,10 +276,16 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answers what is no request, and ends the connection."""
+        """Answers what is no request, after the requests that came before it, and ends the connection."""
         if self._is_refused or self._transport.is_closing():
             return
         self._is_refused = True
+        if self._is_busy:
+            self._refusal = status
+        else:
+            self._write_refusal(status)
+
+    def _write_refusal(self, status: HTTPStatus) -> None:
         body = html_page(status)
         head = (
             f"HTTP/1.1 {_STATUS_LINES[status]}\r\nContent-Type: text/html\r\nConnection: close\r\n"
