@@ -5,6 +5,8 @@ import signal
 import threading
 from collections.abc import Callable
 
+from serving.memory import trim_if_wanted
+
 __all__ = ["Ending", "start_interruptibly"]
 
 
@@ -19,7 +21,7 @@ class Ending(threading.Event):
     def wait_for_it(self) -> None:
         """Blocks until a signal comes; in steps, because a wait without end does not let handlers run everywhere."""
         while not self.wait(1.0):
-            pass
+            trim_if_wanted()
 
 
 def start_interruptibly(start: Callable[[], None], ending: Ending) -> None:

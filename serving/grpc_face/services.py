@@ -17,6 +17,7 @@ from serving.handlers.regress import regress
 from serving.handlers.reload_config import reload_config
 from serving.handlers.settings import Settings
 from serving.manager.core import ServerCore
+from serving.memory import note_message
 from serving.metrics import ServerMetrics
 
 __all__ = ["MODEL_SERVICE", "PREDICTION_SERVICE", "services"]
@@ -126,7 +127,11 @@ def _method(call: Handler, request_class: Any) -> grpc.RpcMethodHandler:
             _log.exception("A call failed")
             context.abort(grpc.StatusCode.INTERNAL, f"{type(err).__name__}: {err}")
 
-    return grpc.unary_unary_rpc_method_handler(answer, request_class.FromString, _serialize)
+    def parse(data: bytes) -> Any:
+        note_message(len(data))
+        return request_class.FromString(data)
+
+    return grpc.unary_unary_rpc_method_handler(answer, parse, _serialize)
 
 
 def _timeout(context: grpc.ServicerContext) -> float | None:

@@ -201,7 +201,10 @@ class RestFace:
         kind = protos.classification.ClassificationRequest if is_classify else protos.regression.RegressionRequest
         request = kind()
         self._fill_spec(request.model_spec, route)
-        request.model_spec.signature_name = name
+        try:
+            request.model_spec.signature_name = name
+        except UnicodeEncodeError:  # it is no text, so no signature of ours
+            raise StatusError(Code.INVALID_ARGUMENT, f"No signature was found with the name: {name}") from None
         request.input.CopyFrom(examples_body.examples(document))
         if is_classify:
             labels, _ = run_classify(self._core, self._settings, request, self._options.timeout)

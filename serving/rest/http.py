@@ -15,6 +15,8 @@ from typing import Protocol, cast
 
 import httptools
 
+from serving.memory import note_message
+
 __all__ = ["HttpLimits", "HttpProtocol", "Pending", "Request", "Response"]
 
 _log = logging.getLogger(__name__)
@@ -215,6 +217,10 @@ class HttpProtocol(asyncio.Protocol):
         if not self._is_busy:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Ends the connection whatever goes on."""
+        self._transport.abort()
+
     def _begin(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
@@ -249,6 +255,10 @@ class HttpProtocol(asyncio.Protocol):
     def _answered(self, request: Request, done: "asyncio.Future[Response]", keeps_alive: bool) -> None:
         self._is_busy = False
         if done.cancelled() or self._transport.is_closing():
+            return
+        if (error := done.exception()) is not None:
+            _log.error("A request could not be answered", exc_info=error)
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
             return
         self._write(request, done.result(), keeps_alive)
         while self._waiting and not self._is_busy:
@@ -307,6 +317,7 @@ def html_page(status: HTTPStatus) -> bytes:
 
 def _answer_large(answer: Answer, request: Request, is_gzip: bool) -> Response:
     """The whole way of a request that is not for the event loop."""
+    note_message(len(request.body))
     if is_gzip:
         request.body = _unpack(request.body)
     result = answer(request)

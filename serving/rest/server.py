@@ -61,6 +61,7 @@ class HttpServer:
         asyncio.run_coroutine_threadsafe(self._drain(grace), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _start(self, host: str | None, port: int) -> None:
@@ -86,3 +87,6 @@ class HttpServer:
             for connection in list(self._connections.open):
                 connection.end_if_idle()
             await asyncio.sleep(0.02)
+        for connection in list(self._connections.open):
+            connection.abort()
+        await asyncio.sleep(0)  # they are closed in the next turn of the loop

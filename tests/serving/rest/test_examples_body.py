@@ -1,7 +1,5 @@
 """Classify and Regress: features by the type of their values, and results."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from contract.errors import StatusError
@@ -42,20 +40,16 @@ def test_kind_of_object_is_checked_before_base64():
 
 
 def test_results():
-    apis = import_proto("tensorflow_serving.apis.classification_pb2")
-    result = apis.ClassificationResult()
-    result.classifications.add().classes.add(label='a"', score=0.1)
-    result.classifications.add()
-    assert examples_body.classifications(result) == b'{\n    "results": [[["a\\"", 0.1]], []\n    ]\n}'
-    odd = SimpleNamespace(classifications=[SimpleNamespace(classes=[SimpleNamespace(label=b"\xff", score=1)])])
-    assert examples_body.classifications(odd) == b'{\n    "results": [[["\xff", 1.0]]\n    ]\n}'
+    labels = [[(b'a"', 0.1)], []]
+    assert examples_body.classifications(labels) == b'{\n    "results": [[["a\\"", 0.1]], []\n    ]\n}'
+    assert examples_body.classifications([[(b"\xff", 1.0)]]) == b'{\n    "results": [[["\xff", 1.0]]\n    ]\n}'
     regression = import_proto("tensorflow_serving.apis.regression_pb2").RegressionResult()
     for value in (2.5, float("inf")):
         regression.regressions.add(value=value)
     assert examples_body.regressions(regression) == b'{\n    "results": [2.5, Infinity]\n}'
     for write, empty in (
         (examples_body.regressions, type(regression)()),
-        (examples_body.classifications, type(result)()),
+        (examples_body.classifications, []),
     ):
         with pytest.raises(StatusError, match="Cannot convert empty"):
             write(empty)

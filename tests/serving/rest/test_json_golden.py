@@ -15,6 +15,7 @@ from serving.rest import examples_body, predict_body, status_body
 from serving.rest.json_exact import parse_exactly
 from serving.rest.json_reader import parse
 from serving.rest.json_tensor import fill, to_tensor
+from serving.rest.json_values import to_bytes
 from serving.rest.json_writer import error_body
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "tf_serving"
@@ -140,11 +141,8 @@ def written_again(layout, signature, verb, body):
             SimpleNamespace(regressions=[SimpleNamespace(value=value) for value in root["results"]])
         )
     if verb == "classify":
-        rows = [
-            SimpleNamespace(classes=[SimpleNamespace(label=label, score=score) for label, score in row])
-            for row in root["results"]
-        ]
-        return examples_body.classifications(SimpleNamespace(classifications=rows))
+        rows = [[(to_bytes(label), score) for label, score in row] for row in root["results"]]
+        return examples_body.classifications(rows)
     if layout is predict_body.Format.ROW:
         values = root["predictions"]
         if len(signature.outputs) > 1:
