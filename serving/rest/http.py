@@ -238,12 +238,15 @@ class HttpProtocol(asyncio.Protocol):
         connections = self._connections
         is_gzip = request.headers.get("content-encoding") == "gzip"
         if len(request.body) <= _SMALL_BODY and not is_gzip:
-            result = connections.answer(request)
+            try:
+                result = connections.answer(request)
+                if not isinstance(result, Response) and result.is_quick():
+                    result = result.finish()
+            except Exception as err:  # noqa: BLE001  the other connections go on
+                self._fail(err)
+                return
             if isinstance(result, Response):
                 self._write(request, result, keeps_alive)
-                return
-            if result.is_quick():
-                self._write(request, result.finish(), keeps_alive)
                 return
             work: Callable[[], Response] = result.finish
         else:
@@ -257,8 +260,7 @@ class HttpProtocol(asyncio.Protocol):
         if done.cancelled() or self._transport.is_closing():
             return
         if (error := done.exception()) is not None:
-            _log.error("A request could not be answered", exc_info=error)
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
+            self._fail(error)
             return
         self._write(request, done.result(), keeps_alive)
         while self._waiting and not self._is_busy:
@@ -284,6 +286,11 @@ class HttpProtocol(asyncio.Protocol):
         if not keeps_alive:
             self._waiting.clear()
             self._transport.close()
+
+    def _fail(self, error: BaseException) -> None:
+        """Answers what we could not answer."""
+        _log.error("A request could not be answered", exc_info=error)
+        self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answers what is no request, after the requests that came before it, and ends the connection."""

@@ -30,6 +30,13 @@ class Slow:
         return self._response
 
 
+class BrokenLater(Slow):
+    """An answer that fails in its thread."""
+
+    def finish(self):
+        raise RuntimeError("broken later")
+
+
 class Quick:
     """An answer that is computed at once."""
 
@@ -52,6 +59,10 @@ class Answers:
 
     def __call__(self, request):
         self.requests.append(request)
+        if request.target == "/broken":
+            raise RuntimeError("broken")
+        if request.target == "/broken-later":
+            return BrokenLater(None, self.go)
         told = {"method": request.method, "target": request.target, "body": request.body.decode("latin-1")}
         response = Response(200, json.dumps(told).encode(), headers="X-More: yes\r\n")
         if "slow" in request.target:
@@ -251,6 +262,19 @@ def test_a_client_that_goes_away_does_no_harm(serve, answers, until):
     other = connect()
     other.send(get("/other"))
     assert other.told()["target"] == "/other"
+
+
+@pytest.mark.parametrize("target", ["/broken", "/broken-later"])
+def test_an_answer_that_fails_is_a_500_and_harms_no_other_connection(serve, answers, caplog, target):
+    answers.go.set()
+    connect = serve()
+    client = connect()
+    client.send(get(target))
+    assert client.head()[0] == 500
+    assert "A request could not be answered" in caplog.text
+    other = connect()
+    other.send(get())
+    assert other.head()[0] == 200
 
 
 def test_head_has_no_body(client):
