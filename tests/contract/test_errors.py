@@ -7,13 +7,16 @@ import grpc
 import pytest
 
 import contract.errors
-from contract.errors import Code, ShowdownError, StageError
+from contract.errors import Code, ShowdownError, StageError, StatusError
 
 # Depth, class and code of each line of the drawn tree; the root stands without a star.
 DRAWN = re.findall(r"^    ( *)(?:\* )?(\w+)  +(\S+(?: \S+)*)  +\S", contract.errors.__doc__ or "", re.MULTILINE)
 CLASSES = {
     name: kind for name, kind in inspect.getmembers(contract.errors, inspect.isclass) if issubclass(kind, ShowdownError)
 }
+
+OWN_CODE = ("StageError", "StatusError")
+"""Classes whose objects have codes of their own."""
 
 
 def drawn_parent(place):
@@ -33,7 +36,7 @@ def test_class_has_the_drawn_parent(place):
     assert CLASSES[name].__bases__ == (CLASSES[drawn_parent(place)],)
 
 
-@pytest.mark.parametrize(("name", "code"), [(name, code) for _, name, code in DRAWN if name != "StageError"])
+@pytest.mark.parametrize(("name", "code"), [(name, code) for _, name, code in DRAWN if name not in OWN_CODE])
 def test_class_has_the_drawn_code(name, code):
     assert CLASSES[name].code is Code[code]
     assert CLASSES[name]("reason").code is Code[code]
@@ -45,6 +48,12 @@ def test_a_stage_error_has_the_code_of_its_cause():
     assert (error.code, error.stage, error.log) == (Code.UNIMPLEMENTED, "to_onnx", "to_onnx.log")
     assert str(error) == "to_onnx: no such operator"
     assert StageError("a", "b", code=Code.INTERNAL).log is None
+
+
+def test_a_status_error_has_its_own_code_and_message():
+    assert {name: code for _, name, code in DRAWN}["StatusError"] == "its own"
+    error = StatusError(Code.NOT_FOUND, "no such\nmodel")
+    assert (error.code, error.message, str(error)) == (Code.NOT_FOUND, "no such\nmodel", "NOT_FOUND: no such\nmodel")
 
 
 def test_all_names_the_whole_module():
