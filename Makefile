@@ -9,10 +9,10 @@ backend := $(or $(TORCH_BACKEND),$(installed),locked)
 stamp := .venv/setup.$(backend)
 
 # export is also a directive of make: with a blank before the colon this would not be a rule.
-.PHONY: help setup export serve verify test test-fast test-all lint format docs benchmark lock clean distclean
+.PHONY: help setup export serve verify test test-fast test-all lint format docs benchmark benchmark-serving lock clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: $(stamp) ## install what requirements.lock names into .venv/
 $(stamp): requirements.lock pyproject.toml scripts/setup
@@ -50,6 +50,9 @@ docs: setup ## build the documentation into build/docs/
 
 benchmark: setup ## measure the chain (ARGS=...)
 	.venv/bin/python benchmarks/export.py $(ARGS)
+
+benchmark-serving: setup ## measure the server beside others (ARGS=...)
+	.venv/bin/python benchmarks/serving.py $(ARGS)
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	scripts/lock
