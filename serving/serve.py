@@ -135,11 +135,11 @@ def _announce(server: Any, flags: Flags, options: ServeOptions, seconds: float) 
 
 def _server_options(flags: Flags, options: ServeOptions) -> Any:
     """The plain server's options, made safe."""
-    from serving.model_server import server_options
+    from serving.options import server_options
     from serving.rest.http import HttpLimits
     from serving.rest.pages import pages
 
-    plain = server_options(flags)
+    plain = server_options(flags, names_models=False)
     return replace(
         plain,
         grpc=replace(
@@ -181,7 +181,7 @@ def check_manifest(path: Path) -> None:
 
 def _config_reader(flags: Flags, options: ServeOptions) -> Callable[[], Any]:
     """Reads the models to serve: of the flags' file, of the flags' one model, or of the build folder."""
-    from serving.model_server import read_config
+    from serving.options import read_config
 
     if flags.model_config_file or flags.model_base_path:
         if flags.model_base_path:

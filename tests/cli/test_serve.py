@@ -317,6 +317,18 @@ def test_a_mistake_is_one_line_and_says_what_to_do(showdown, build, arguments, m
     assert done.stderr.count("\n") == 1
 
 
+def test_what_the_original_dies_of_is_one_line(showdown, build, tmp_path):
+    (tmp_path / "batching").write_text("max_batch_size { value: 0 }\n")
+    for flags, message in (
+        (["--enable_batching", f"--batching_parameters_file={tmp_path}/batching"], "max_batch_size must be positive"),
+        ([f"--ssl_config_file={tmp_path}/none"], "none; No such file or directory"),
+    ):
+        done = showdown("serve", "--build-dir", build, *flags)
+        assert done.returncode == 1
+        assert message in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
 def test_nothing_published_is_said_with_the_remedy(showdown, tmp_path):
     done = showdown("serve", "--build-dir", tmp_path)
     assert done.returncode == 2

@@ -8,7 +8,7 @@ import pytest
 
 from contract.errors import Code, StatusError
 from serving.flags import Flags
-from serving.model_server import server_options
+from serving.options import server_options
 from tests.serving.golden.recorded import Case, Program, parameters
 from tests.serving.golden.scenario import Scenario
 from tests.serving.golden.server import Server, Servers

@@ -12,7 +12,7 @@ from serving import protos
 from serving.crc32c import masked_crc32c
 from serving.flags import Flags
 from serving.handlers.settings import Settings
-from serving.model_server import server_options
+from serving.options import server_options
 from serving.servable import Signature
 from serving.warmup import warm_up
 
