@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from contract.errors import Code, StatusError
 from runtimes.tensor import Tensor
@@ -48,7 +49,7 @@ class Graph:
         )
         self._close = weakref.finalize(self, _delete, self._library, self._graph, self._session)
         self._places: dict[str, Output] = {}
-        self._lists: dict[tuple[str, ...], ctypes.Array[Output]] = {}
+        self._ends: dict[tuple[str, ...], _Ends] = {}
 
     def close(self) -> None:
         """Gives the memory back; the graph cannot be run any more. Closing twice is harmless."""
@@ -83,16 +84,25 @@ class Graph:
             raise ValueError(f"{self.path}: the SavedModel is closed")
         library = self._library
         quick = library.quick
-        given, got = (ctypes.c_void_p * len(feeds))(), (ctypes.c_void_p * len(fetches))()
+        fed, fetched = self._find(feeds), self._find(fetches)
+        given, got = fed.pointers(), fetched.pointers()
         status = quick.TF_NewStatus()
         try:
             for index, tensor in enumerate(inputs):
                 given[index] = to_tensor(library, tensor)
             (quick if keeps_gil else library.waiting).TF_SessionRun(
-                *(self._session, _INLINE if is_inline else _timeout_options(timeout)),
-                *(self._outputs(feeds), given, len(feeds)),
-                *(self._outputs(fetches), got, len(fetches)),
-                *(None, 0, None, status),
+                self._session,
+                _INLINE if is_inline else _timeout_options(timeout),
+                fed.outputs,
+                given,
+                fed.number,
+                fetched.outputs,
+                got,
+                fetched.number,
+                None,
+                0,
+                None,
+                status,
             )
             if quick.TF_GetCode(status) != OK:
                 raise _error(library, status)
@@ -107,12 +117,13 @@ class Graph:
         """Whether the graph has the operation of a tensor's name."""
         return bool(self._library.quick.TF_GraphOperationByName(self._graph, name.partition(":")[0].encode()))
 
-    def _outputs(self, names: Sequence[str]) -> "ctypes.Array[Output]":
+    def _find(self, names: Sequence[str]) -> "_Ends":
         """Where the graph has the tensors."""
         key = tuple(names)
-        found = self._lists.get(key)
+        found = self._ends.get(key)
         if found is None:
-            found = self._lists[key] = (Output * len(key))(*map(self._output, key))
+            outputs = (Output * len(key))(*map(self._output, key))
+            found = self._ends[key] = _Ends(outputs, len(key), ctypes.c_void_p * len(key))
         return found
 
     def _output(self, name: str) -> Output:
@@ -127,6 +138,14 @@ class Graph:
                 )
             self._places[name] = Output(pointer, int(index or 0))
         return self._places[name]
+
+
+class _Ends(NamedTuple):
+    """Tensors that are fed or fetched, as TF_SessionRun takes them: where, how many, and the array for their values."""
+
+    outputs: "ctypes.Array[Output]"
+    number: int
+    pointers: type["ctypes.Array[ctypes.c_void_p]"]
 
 
 def _load(library: Library, path: Path, tags: Sequence[str], config: bytes) -> tuple[int, int, bytes]:

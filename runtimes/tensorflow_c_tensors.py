@@ -23,6 +23,14 @@ _STRING_BYTES = 24
 _ALIGNMENT = 64
 """EIGEN_MAX_ALIGN_BYTES with AVX-512: an unaligned string tensor ends the process."""
 
+# ctypes.memmove gives the GIL away for each copy: whoever waits for it wakes up, and finds it taken again.
+_memmove = ctypes.PyDLL(None).memmove
+_memmove.restype = ctypes.c_void_p
+_memmove.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+_SMALL_BYTES = 4096
+"""Up to here a copy through ``bytes`` is quicker than to ask numpy for the address of an array."""
+
 _string_memory: dict[int, ctypes.Array[ctypes.c_char]] = {}
 """Address and memory of each string tensor that TensorFlow still refers to."""
 
@@ -44,13 +52,14 @@ def to_tensor(library: Library, tensor: Tensor) -> int:
         return _to_string_tensor(library, array)
     quick = library.quick
     shape = array.shape
-    if not array.flags.c_contiguous:
-        array = np.ascontiguousarray(array)
     dims = (ctypes.c_int64 * len(shape))(*shape)
     size = array.nbytes
     pointer: int = quick.TF_AllocateTensor(code, dims, len(shape), size)
-    if size:
-        ctypes.memmove(quick.TF_TensorData(pointer), array.ctypes.data, size)
+    if size > _SMALL_BYTES:
+        source = np.ascontiguousarray(array)
+        _memmove(quick.TF_TensorData(pointer), source.ctypes.data, size)
+    elif size:
+        _memmove(quick.TF_TensorData(pointer), array.tobytes(), size)
     return pointer
 
 
@@ -71,10 +80,12 @@ def from_tensor(library: Library, pointer: int) -> Tensor:
     dtype = NUMPY_TYPES.get(code)
     if dtype is None:
         raise StatusError(Code.UNIMPLEMENTED, f"a tensor of data type {code} cannot leave TensorFlow")
+    size = math.prod(shape) * dtype.itemsize
+    if 0 < size <= _SMALL_BYTES:
+        return Tensor(code, np.ndarray(shape, dtype, bytearray(ctypes.string_at(data, size))))
     array = np.empty(shape, dtype)
-    size = array.nbytes
     if size:
-        ctypes.memmove(array.ctypes.data, data, size)
+        _memmove(array.ctypes.data, data, size)
     return Tensor(code, array)
 
 

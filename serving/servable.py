@@ -24,7 +24,8 @@ class Signature:
         inputs: alias and tensor name of each input.
         outputs: alias and tensor name of each output.
         defaults: alias and value of each input that may be left out.
-        feeds: the tensor names of all inputs.
+        ordered: `inputs` from the last name to the first: in this order the original looks for what is missing.
+        feeds: the tensor names of all inputs, in the order of ``ordered``.
         fetches: the tensor names of all outputs.
     """
 
@@ -33,6 +34,7 @@ class Signature:
     inputs: Mapping[str, str] = field(init=False)
     outputs: Mapping[str, str] = field(init=False)
     defaults: Mapping[str, Tensor] = field(init=False)
+    ordered: tuple[tuple[str, str], ...] = field(init=False)
     feeds: tuple[str, ...] = field(init=False)
     fetches: tuple[str, ...] = field(init=False)
 
@@ -41,8 +43,8 @@ class Signature:
         object.__setattr__(self, "infos", dict(sorted(definition.inputs.items())))
         object.__setattr__(self, "inputs", {alias: info.name for alias, info in sorted(definition.inputs.items())})
         object.__setattr__(self, "outputs", {alias: info.name for alias, info in sorted(definition.outputs.items())})
-        # From the last name to the first: in this order the original looks for what is missing.
-        object.__setattr__(self, "feeds", tuple(reversed(list(self.inputs.values()))))
+        object.__setattr__(self, "ordered", tuple(reversed(list(self.inputs.items()))))
+        object.__setattr__(self, "feeds", tuple(feed for _, feed in self.ordered))
         object.__setattr__(self, "fetches", tuple(self.outputs.values()))
         defaults = {alias: from_proto(value) for alias, value in sorted(definition.defaults.items())}
         object.__setattr__(self, "defaults", {alias: value for alias, value in defaults.items() if value is not None})

@@ -41,7 +41,7 @@ def with_token(answer: Answer, token: str) -> Answer:
     wanted = f"Bearer {token}"
 
     def guarded(request: Request) -> Response | Pending:
-        if request.target in _OPEN_PATHS or _is_equal(request.headers.get("authorization", ""), wanted):
+        if request.target in _OPEN_PATHS or _is_equal(request.header("authorization"), wanted):
             return answer(request)
         return Response(401, error_body(_REFUSED), headers="WWW-Authenticate: Bearer\r\n")
 

@@ -78,33 +78,31 @@ def run_signature(
     Raises:
         StatusError: INVALID_ARGUMENT for inputs and outputs that the signature does not have, or the runtime's own.
     """
-    method = signature.definition.method_name
-    if settings.check_method_name and method not in _METHODS:
-        raise StatusError(
-            Code.INTERNAL,
-            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. Was: {method}",
-        )
+    if settings.check_method_name:
+        _check_method(signature)
     _check_count(signature, inputs)
-    feeds, tensors = [], []
-    # From the last name to the first, which is the order in which the original looks at them.
-    for alias, feed in reversed(list(signature.inputs.items())):
+    tensors = []
+    used = 0
+    for alias, feed in signature.ordered:
         if alias in inputs:
             tensors.append(inputs[alias])
+            used += 1
         elif alias in signature.defaults:
             tensors.append(signature.defaults[alias])
         else:
             raise _not_given(signature, alias, feed, inputs)
-        feeds.append(feed)
-    used = sum(alias in signature.inputs for alias in inputs)
     if used != len(inputs):
         names = _join(alias for alias in inputs if alias in signature.inputs)
         raise StatusError(
             Code.INVALID_ARGUMENT,
             f"Inputs contains invalid name. Used request inputs: {names}, request input: {_join(inputs)}",
         )
-    aliases = _wanted_outputs(signature, output_filter)
-    fetches = [signature.outputs[alias] for alias in aliases]
-    results = settings.run("Predict", model, runnable, feeds, tensors, fetches, timeout)
+    aliases: Iterable[str] = signature.outputs
+    fetches: Sequence[str] = signature.fetches
+    if output_filter:
+        _check_filter(signature, output_filter)
+        aliases, fetches = output_filter, [signature.outputs[alias] for alias in output_filter]
+    results = settings.run("Predict", model, runnable, signature.feeds, tensors, fetches, timeout)
     return dict(zip(aliases, results, strict=True))
 
 
@@ -151,10 +149,18 @@ def _not_given(signature: Signature, alias: str, feed: str, inputs: Mapping[str,
     )
 
 
-def _wanted_outputs(signature: Signature, output_filter: Sequence[str]) -> Sequence[str]:
-    """The aliases to fetch."""
-    if not output_filter:
-        return list(signature.outputs)
+def _check_method(signature: Signature) -> None:
+    """Refuses a signature for other calls than ours."""
+    method = signature.definition.method_name
+    if method not in _METHODS:
+        raise StatusError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(_METHODS)}}}. Was: {method}",
+        )
+
+
+def _check_filter(signature: Signature, output_filter: Sequence[str]) -> None:
+    """Refuses outputs that the signature does not have, or that are asked for twice."""
     seen = set()
     for alias in output_filter:
         if alias not in signature.outputs:
@@ -166,7 +172,6 @@ def _wanted_outputs(signature: Signature, output_filter: Sequence[str]) -> Seque
         if alias in seen:
             raise StatusError(Code.INVALID_ARGUMENT, f"duplicate output tensor alias: {alias}")
         seen.add(alias)
-    return list(output_filter)
 
 
 def _join(names: Iterable[str]) -> str:

@@ -119,6 +119,8 @@ class Manager:
         self._states = states
         self._retries = retries
         self._lock = threading.Condition()
+        # Of what calls look at, `_live`, `_newest` and uses, alone: no call waits for what the manager does.
+        self._live_lock = threading.Lock()
         self._models: dict[str, dict[int, _Managed]] = {}
         self._live: dict[str, dict[int, _Managed]] = {}
         self._newest: dict[str, _Managed] = {}
@@ -144,7 +146,7 @@ class Manager:
 
     def lease(self, name: str, version: int | None = None) -> Lease | None:
         """A version for use, the highest available one for None; None where it is not available."""
-        with self._lock:
+        with self._live_lock:
             managed = self._newest.get(name) if version is None else self._live.get(name, {}).get(version)
             if managed is None or managed.servable is None:
                 return None
@@ -153,19 +155,21 @@ class Manager:
 
     def release(self, managed: _Managed) -> None:
         """Ends a lease."""
-        with self._lock:
+        with self._live_lock:
             managed.uses -= 1
-            if not managed.uses and managed.phase is _Phase.UNLOADING:
+            is_last = not managed.uses and managed.phase is _Phase.UNLOADING
+        if is_last:
+            with self._lock:
                 self._lock.notify_all()
 
     def is_available(self, name: str, version: int) -> bool:
         """Whether a version can be used."""
-        with self._lock:
+        with self._live_lock:
             return version in self._live.get(name, {})
 
     def newest(self, name: str) -> int | None:
         """The highest version of a model that can be used, None where there is none."""
-        with self._lock:
+        with self._live_lock:
             managed = self._newest.get(name)
             return None if managed is None else managed.version
 
@@ -323,15 +327,16 @@ class Manager:
         _log.info("Done unloading servable version %s", managed)
 
     def _set_live(self, managed: _Managed, *, is_live: bool) -> None:
-        live = self._live.setdefault(managed.name, {})
-        if is_live:
-            live[managed.version] = managed
-        else:
-            del live[managed.version]
-        if live:
-            self._newest[managed.name] = live[max(live)]
-        else:
-            self._newest.pop(managed.name, None)
+        with self._live_lock:
+            live = self._live.setdefault(managed.name, {})
+            if is_live:
+                live[managed.version] = managed
+            else:
+                del live[managed.version]
+            if live:
+                self._newest[managed.name] = live[max(live)]
+            else:
+                self._newest.pop(managed.name, None)
 
 
 class _NoResourcesError(StatusError):

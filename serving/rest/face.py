@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -53,6 +53,9 @@ _HTTP = {
     Code.DATA_LOSS: 500,
     Code.UNAUTHENTICATED: 401,
 }
+
+_SHORT = 256
+"""Characters of a path that is remembered."""
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
 
@@ -103,7 +106,7 @@ class RestFace:
         if "%" in target and _BAD_ESCAPE.search(target):
             return _page(HTTPStatus.BAD_REQUEST)
         if request.method == "OPTIONS":
-            origin = request.headers.get("origin", "")
+            origin = request.header("origin")
             is_known = "http://" in origin or "https://" in origin
             return Response(200 if is_known else 400, b"", "text/html; charset=ISO-8859-1", self._headers)
         return self._answer_api(request)
@@ -124,7 +127,7 @@ class RestFace:
         start = time.perf_counter()
         route = Route("", "", None, None)
         try:
-            route = find_route(request.method, request.target)
+            route = _find_known(request.method, request.target)
             if route.verb == "predict":
                 return _Predict(self, start, route, self._begin_predict(route, request.body))
         except BadVersionError:
@@ -240,7 +243,7 @@ class RestFace:
             spec.version.value = route.version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Parsed:
     """A Predict request that is ready to run."""
 
@@ -250,7 +253,7 @@ class _Parsed:
     inputs: dict[str, Tensor]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Predict:
     """See `Pending`."""
 
@@ -275,6 +278,14 @@ class _Slow:
 
     def is_quick(self) -> bool:
         return False
+
+
+_find_cached = lru_cache(maxsize=1024)(find_route)
+
+
+def _find_known(method: str, target: str) -> Route:
+    """`find_route`, which most requests have asked before."""
+    return _find_cached(method, target) if len(target) <= _SHORT else find_route(method, target)
 
 
 def _page(status: HTTPStatus) -> Response:

@@ -39,19 +39,24 @@ class Request:
     Attributes:
         method: such as ``POST``.
         target: path and query as they came.
-        headers: names in lower case.
+        headers: as bytes, because few are ever looked at; names in lower case.
         body: unpacked where it came as gzip; empty where it could not be unpacked.
         is_old: it is HTTP/1.0, which has to be told that its connection stays.
     """
 
     method: str
     target: str
-    headers: dict[str, str]
+    headers: dict[bytes, bytes]
     body: bytes
     is_old: bool = False
 
+    def header(self, name: str, default: str = "") -> str:
+        """The value of a header."""
+        value = self.headers.get(name.encode())
+        return default if value is None else value.decode("latin-1")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Response:
     """One response.
 
@@ -169,15 +174,15 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header."""
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip()
+        self._headers[name.lower()] = value.strip()
 
     def on_headers_complete(self) -> None:
         """The head is there: refuses a body that is too long before it comes."""
         self._has_head = True
-        length = self._headers.get("content-length", "")
+        length = self._headers.get(b"content-length", b"")
         if length.isdigit():
             self._check_size(int(length))
-        if self._headers.get("expect", "").lower() == "100-continue":
+        if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -223,7 +228,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _begin(self) -> None:
         self._target = b""
-        self._headers: dict[str, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
@@ -236,7 +241,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def _answer(self, request: Request, keeps_alive: bool) -> None:
         connections = self._connections
-        is_gzip = request.headers.get("content-encoding") == "gzip"
+        is_gzip = request.headers.get(b"content-encoding") == b"gzip"
         if len(request.body) <= _SMALL_BODY and not is_gzip:
             try:
                 result = connections.answer(request)

@@ -3,10 +3,9 @@
 import re
 from array import array
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
 from serving.rest.json_tensor import MAX_RANK, flush
@@ -52,8 +51,10 @@ class QuickTensors:
         if not kinds or not kinds <= _NUMBERS:
             return None
         if dtype in _FLOATS:
+            if dtype == _FLOAT and not self._extreme:
+                return Tensor(dtype, np.frombuffer(array("f", value), _FLOAT32).reshape(shape))
             doubles = np.frombuffer(array("d", value)).reshape(shape)
-            return Tensor(dtype, self._round(doubles, dtype))
+            return Tensor(dtype, flush(doubles, NUMPY_TYPES[dtype]) if self._extreme else doubles)
         if dtype not in _INTEGERS or float in kinds:
             return None
         try:
@@ -64,8 +65,3 @@ class QuickTensors:
         if integers.min() < least or integers.max() > most:
             return None
         return Tensor(dtype, integers.astype(NUMPY_TYPES[dtype]))
-
-    def _round(self, doubles: NDArray[np.float64], dtype: int) -> NDArray[Any]:
-        if self._extreme:
-            return flush(doubles, NUMPY_TYPES[dtype])
-        return doubles.astype(_FLOAT32) if dtype == _FLOAT else doubles

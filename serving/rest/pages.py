@@ -41,7 +41,7 @@ def pages(core: ServerCore, is_serving: Callable[[], bool]) -> Callable[[Request
         if request.target == "/readyz":
             return _readiness(core, is_serving())
         if request.target == "/":
-            return Response(200, _front_page(core, request.headers.get("host", "localhost")).encode(), _HTML)
+            return Response(200, _front_page(core, request.header("host", "localhost")).encode(), _HTML)
         return None
 
     return answer

@@ -28,7 +28,7 @@ OURS = Program("ours", str(Path(sys.executable).with_name("showdown-model-server
 FLAGS = ["--port=<GRPC>", "--rest_api_port=<REST>", "--max_num_load_retries=0"]
 READY = {"expect": {"state": "ready"}}
 TIMEOUT_S = 60
-LOAD_S = 2.0
+LOAD_S = 1.0
 """How long a slow load takes at least."""
 
 NOT_SERVED = -1
@@ -376,7 +376,7 @@ def test_no_request_waits_for_a_load(tmp_path):
     live.begins(1)
     publish(m, 1)
     publish(other, 7, records=1000)
-    flags = ["--model_name=m", f"--model_base_path={m}", "--num_request_iterations_for_warmup=50"]
+    flags = ["--model_name=m", f"--model_base_path={m}", "--num_request_iterations_for_warmup=100"]
     with started(tmp_path, flags) as target, Traffic(target) as traffic:
         add_latest(traffic, live)
         time.sleep(0.3)

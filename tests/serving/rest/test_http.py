@@ -181,7 +181,8 @@ def test_a_request_and_its_response(client, answers):
     assert json.loads(body) == {"method": "POST", "target": "/v1/x%20y?z=1", "body": "abc"}
     assert headers.pop("date").endswith(" GMT")
     assert headers == {"content-type": "application/json", "content-length": str(len(body)), "x-more": "yes"}
-    assert answers.requests[0].headers == {"host": "x", "content-length": "3", "x-odd": "Some Value"}
+    assert answers.requests[0].headers == {b"host": b"x", b"content-length": b"3", b"x-odd": b"Some Value"}
+    assert answers.requests[0].header("x-odd") == "Some Value"
 
 
 def test_a_connection_is_kept(client):
