@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,9 @@ from serving.tokens import TokenInterceptor, with_token
 __all__ = ["HttpOptions", "ModelServer", "ServerOptions", "settle"]
 
 _log = logging.getLogger(__name__)
+
+_SWITCH_SECONDS = 1e-3
+"""How long a thread may keep the interpreter when others want it. A call by gRPC needs it several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +197,4 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     release_start_pages()
+    sys.setswitchinterval(_SWITCH_SECONDS)

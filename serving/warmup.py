@@ -4,6 +4,7 @@ Source: saved_model_warmup_util.cc and saved_model_warmup.cc of TensorFlow Servi
 """
 
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ __all__ = ["warm_up"]
 _FILE = "assets.extra/tf_serving_warmup_requests"
 
 _MAX_RECORDS = 1000
+
+_TURN_SECONDS = 1e-3
+_PAUSE_SECONDS = 2e-4
 
 _FORMAT = "Please verify your warmup data is in TFRecord format."
 
@@ -56,6 +60,19 @@ class _OneVersion:
         yield _InUse(self.servable, self.version)
 
 
+class _Turn:
+    """Lets calls of other models go first: they would wait for the interpreter while records are replayed."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stands back for a moment, if the last time is long ago."""
+        if time.perf_counter() - self._since > _TURN_SECONDS:
+            time.sleep(_PAUSE_SECONDS)
+            self._since = time.perf_counter()
+
+
 def warm_up(servable: Servable, path: Path, version: int, settings: Settings, iterations: int) -> int:
     """Replays the records of a version's folder.
 
@@ -76,6 +93,7 @@ def warm_up(servable: Servable, path: Path, version: int, settings: Settings, it
     if not file.is_file():
         return 0
     model = _OneVersion(servable, version)
+    turn = _Turn()
     number = 0
     for record in _records(file):
         if number >= _MAX_RECORDS:
@@ -85,6 +103,7 @@ def warm_up(servable: Servable, path: Path, version: int, settings: Settings, it
         call = _call(record, file)
         for _ in range(iterations):
             call(model, settings)
+            turn.pause()
         number += 1
     return number
 
