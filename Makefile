@@ -52,7 +52,7 @@ benchmark: setup ## measure the chain (ARGS=...)
 	.venv/bin/python benchmarks/export.py $(ARGS)
 
 benchmark-serving: setup ## measure the server beside others (ARGS=...)
-	.venv/bin/python benchmarks/serving.py $(ARGS)
+	.venv/bin/python -m benchmarks.serving $(ARGS)
 
 lock: ## resolve pyproject.toml anew into requirements.lock
 	scripts/lock

@@ -4,6 +4,7 @@ import ctypes
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ class Graph:
                 given[index] = to_tensor(library, tensor)
             (quick if keeps_gil else library.waiting).TF_SessionRun(
                 self._session,
-                _INLINE if is_inline else _timeout_options(timeout),
+                _inline_options() if is_inline else _timeout_options(timeout),
                 fed.outputs,
                 given,
                 fed.number,
@@ -203,18 +204,20 @@ def _buffer(data: bytes) -> Buffer:
     return buffer
 
 
-_INLINE = ctypes.pointer(_buffer(bytes.fromhex("18ffffffffffffffffff01")))
-"""``RunOptions{inter_op_thread_pool: -1}``: the caller's own thread (direct_session.cc)."""
+def _run_options(**values: int) -> "ctypes._Pointer[Buffer]":
+    """A serialized ``RunOptions``."""
+    options = import_proto("tensorflow.core.protobuf.config_pb2").RunOptions(**values)
+    return ctypes.pointer(_buffer(options.SerializeToString()))
+
+
+@cache
+def _inline_options() -> "ctypes._Pointer[Buffer]":
+    """Run in the caller's own thread (direct_session.cc)."""
+    return _run_options(inter_op_thread_pool=-1)
 
 
 def _timeout_options(timeout: float | None) -> "ctypes._Pointer[Buffer] | None":
-    """``RunOptions{timeout_in_ms}``, or none."""
+    """Cancel the run after so many seconds."""
     if timeout is None:
         return None
-    milliseconds = min(max(1, int(timeout * 1000)), 2**31)
-    data = bytearray(b"\x10")  # field 2, a varint
-    while milliseconds > 0x7F:
-        data.append(milliseconds & 0x7F | 0x80)
-        milliseconds >>= 7
-    data.append(milliseconds)
-    return ctypes.pointer(_buffer(bytes(data)))
+    return _run_options(timeout_in_ms=min(max(1, int(timeout * 1000)), 2**31))
