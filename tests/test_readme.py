@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Self
 import pytest
 
 from tests.serving.golden.deviations import DEVIATIONS
+from tests.serving.golden.server import free_ports
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
@@ -191,7 +191,7 @@ class Servers:
     def __init__(self, tree: Path, environment: dict[str, str]) -> None:
         self._tree = tree
         self._environment = environment
-        self._ports: list[int] = []
+        self._ports: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -209,10 +209,7 @@ class Servers:
     def start(self, command: Command) -> str:
         """What the server prints until it is ready."""
         self._stop()
-        probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        self._ports = [probe.getsockname()[1] for probe in probes]
-        for probe in probes:
-            probe.close()
+        self._ports = free_ports()
         flags = f"--port={self._ports[0]} --rest_api_port={self._ports[1]}"
         text = f'{command.text} ARGS="{flags}"' if command.text.startswith("make") else f"{command.text} {flags}"
         log = self._tree / "serve.log"

@@ -271,16 +271,7 @@ class AsyncClient:
         timeout: float | None = 10.0,
         retries: int = 3,
     ) -> None:
-        """Connects to nothing yet, and needs no running loop.
-
-        Args:
-            target: ``host:port`` or ``grpc://host:port`` for gRPC, ``unix:/path`` for gRPC over a socket,
-                ``http://host:port`` or ``https://host:port`` for REST, or a path that ends in ``.tflite``.
-            model: the model of calls that name none.
-            tls: the files of an encrypted gRPC connection; for https also None, which trusts the system's roots.
-            token: sent as ``authorization: Bearer ...``.
-            timeout: seconds for a whole call, retries included; None for no limit.
-            retries: how often a call is made again where the server is UNAVAILABLE.
+        """Connects to nothing yet, and needs no running loop; the arguments are those of `Client`.
 
         Raises:
             UsageError: one of them cannot be used.

@@ -13,7 +13,7 @@ from runtimes.tensor import DataType, Tensor
 from serving import protos
 from serving.handlers.examples import serialized_examples
 from serving.handlers.settings import Settings
-from serving.handlers.signatures import Call, begin, dtype_name, shape_text
+from serving.handlers.signatures import Call, begin, check_method, dtype_name, shape_text
 from serving.servable import Models, Signature
 
 __all__ = ["METHOD", "Labels", "check_classify", "classify", "fill_classifications", "run_classify", "to_labels"]
@@ -62,13 +62,7 @@ def check_classify(signature: Signature, settings: Settings) -> dict[str, str]:
         StatusError: INVALID_ARGUMENT, it cannot.
     """
     definition = signature.definition
-    if settings.check_method_name and definition.method_name != METHOD:
-        raise StatusError(
-            Code.INVALID_ARGUMENT,
-            f"Expected classification signature method_name to be {METHOD}. Was: {definition.method_name}",
-        )
-    if len(signature.inputs) != 1:
-        raise StatusError(Code.INVALID_ARGUMENT, "Expected one input Tensor.")
+    check_method(signature, settings, "classification", METHOD)
     if len(signature.outputs) not in (1, 2):
         raise StatusError(Code.INVALID_ARGUMENT, f"Expected one or two output Tensors, found {len(signature.outputs)}")
     if "inputs" not in signature.inputs:

@@ -12,7 +12,7 @@ from runtimes.tensor import DataType, Tensor
 from serving import protos
 from serving.handlers.examples import serialized_examples
 from serving.handlers.settings import Settings
-from serving.handlers.signatures import begin, dtype_name, shape_text
+from serving.handlers.signatures import begin, check_method, dtype_name, shape_text
 from serving.servable import Models, Signature
 
 __all__ = ["METHOD", "check_regress", "regress", "to_regressions"]
@@ -44,13 +44,7 @@ def check_regress(signature: Signature, settings: Settings) -> str:
         StatusError: INVALID_ARGUMENT, it cannot.
     """
     definition = signature.definition
-    if settings.check_method_name and definition.method_name != METHOD:
-        raise StatusError(
-            Code.INVALID_ARGUMENT,
-            f"Expected regression signature method_name to be {METHOD}. Was: {definition.method_name}",
-        )
-    if len(signature.inputs) != 1:
-        raise StatusError(Code.INVALID_ARGUMENT, "Expected one input Tensor.")
+    check_method(signature, settings, "regression", METHOD)
     if len(signature.outputs) != 1:
         raise StatusError(Code.INVALID_ARGUMENT, "Expected one output Tensor.")
     for alias, names in (("inputs", signature.inputs), ("outputs", signature.outputs)):

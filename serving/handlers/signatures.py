@@ -7,9 +7,10 @@ from typing import Any
 
 from contract.errors import Code, StatusError
 from runtimes.tensor import DataType
+from serving.handlers.settings import Settings
 from serving.servable import DEFAULT_SIGNATURE, Models, Servable, Signature
 
-__all__ = ["Call", "begin", "dtype_name", "shape_text"]
+__all__ = ["Call", "begin", "check_method", "dtype_name", "shape_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,19 @@ def begin(models: Models, request: Any) -> Iterator[Call]:
         if signature is None:
             raise StatusError(Code.INVALID_ARGUMENT, f"No signature was found with the name: {name}")
         yield Call(lease.servable, signature, spec.name, lease.version, name)
+
+
+def check_method(signature: Signature, settings: Settings, kind: str, method: str) -> None:
+    """Refuses a signature for another call than classification or regression, or without its one input.
+
+    Raises:
+        StatusError: INVALID_ARGUMENT.
+    """
+    given = signature.definition.method_name
+    if settings.check_method_name and given != method:
+        raise StatusError(Code.INVALID_ARGUMENT, f"Expected {kind} signature method_name to be {method}. Was: {given}")
+    if len(signature.inputs) != 1:
+        raise StatusError(Code.INVALID_ARGUMENT, "Expected one input Tensor.")
 
 
 def dtype_name(code: int) -> str:

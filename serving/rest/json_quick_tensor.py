@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
-from serving.rest.json_tensor import MAX_RANK, flush
+from runtimes.tensor import MAX_RANK, NUMPY_TYPES, DataType, Tensor
+from serving.rest.json_tensor import flush
 from serving.rest.json_values import Json
 
 __all__ = ["QuickTensors"]

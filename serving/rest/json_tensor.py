@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import Code, StatusError
-from runtimes.tensor import NUMPY_TYPES, DataType, Tensor
+from runtimes.tensor import MAX_RANK, NUMPY_TYPES, DataType, Tensor
 from serving.rest.json_values import Json, find_base64, to_bytes, type_name
 from serving.rest.json_writer import quote_value
 
-__all__ = ["MAX_RANK", "Values", "decode_base64", "dtype_name", "fill", "flush", "to_tensor"]
-
-MAX_RANK = 32
-"""So many dimensions numpy's arrays have at most."""
+__all__ = ["Values", "decode_base64", "dtype_name", "fill", "flush", "to_tensor"]
 
 _INTEGERS: dict[int, tuple[int, int]] = {
     DataType.INT32: (-(2**31), 2**31 - 1),

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runtimes.tensor import DataType
 from serving.manager.core import ServerCore
 from serving.rest.http import Request, Response
+from serving.rest.json_tensor import dtype_name
 from serving.servable import DEFAULT_SIGNATURE, Signature
 
 __all__ = ["pages"]
@@ -97,7 +97,7 @@ def _tensors(infos: Mapping[str, Any]) -> str:
     for alias, info in sorted(infos.items()):
         shape = ", ".join("?" if dim.size < 0 else str(dim.size) for dim in info.tensor_shape.dim)
         shown = "..." if info.tensor_shape.unknown_rank else shape
-        found.append(f"<code>{html.escape(alias)}</code> {DataType(info.dtype).name.lower()}[{shown}]")
+        found.append(f"<code>{html.escape(alias)}</code> {dtype_name(info.dtype)}[{shown}]")
     return "<br>".join(found)
 
 

@@ -23,21 +23,13 @@ import pytest
 from contract.errors import Code, StatusError
 from runtimes.tensorflow_protos import import_proto
 from serving.client import Client
+from tests.serving.golden.server import free_ports
 
 pytestmark = pytest.mark.slow  # TensorFlow's libraries
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "tests/golden/tf_serving/models/half_plus_two"
 ASK = b'{"instances": [2.0]}'
-
-
-def free_ports() -> list[int]:
-    """Two ports that nobody has."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class Served:

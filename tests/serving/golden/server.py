@@ -17,7 +17,7 @@ from tests.serving.golden.client import Client
 from tests.serving.golden.comparison import differences
 from tests.serving.golden.recorded import MODELS, SETUPS, Case, Json, Program, filled
 
-__all__ = ["Server", "Servers"]
+__all__ = ["Server", "Servers", "free_ports"]
 
 _START_S = 60
 """How long a server may take until it is ready or has exited; only a failing one takes that long."""
@@ -35,7 +35,7 @@ class Server:
             base: the work folder, which exists.
         """
         self._base = base
-        self._ports = dict(zip(("<GRPC>", "<REST>"), _free_ports(), strict=True))
+        self._ports = dict(zip(("<GRPC>", "<REST>"), free_ports(), strict=True))
         for name, text in self.filled(setup.get("files", {})).items():
             (base / name).parent.mkdir(parents=True, exist_ok=True)
             (base / name).write_text(text)
@@ -203,7 +203,8 @@ class Servers:
         return server
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
+    """Two ports that nobody has now."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
