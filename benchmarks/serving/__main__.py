@@ -155,3 +155,7 @@ def main() -> None:
         options.json.write_text(json.dumps({**about, "samples": samples}, indent=2) + "\n", encoding="utf-8")
     if options.write:
         DOCUMENT.write_text(put_between_markers(DOCUMENT.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

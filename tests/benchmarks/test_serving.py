@@ -188,3 +188,10 @@ def test_the_document_takes_figures_twice():
 def test_a_document_without_the_markers_is_refused(page):
     with pytest.raises(ValueError, match="once each"):
         report.put_between_markers(page, "1")
+
+
+def test_the_command_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.serving", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--rounds" in done.stdout
