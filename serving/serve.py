@@ -21,11 +21,9 @@ from runtimes.tensorflow_c_api import load_library
 from serving.flags import Flags
 from serving.running import Ending, start_interruptibly
 
-__all__ = ["ENGINES", "ServeOptions", "serve"]
+__all__ = ["ServeOptions", "serve"]
 
 _log = logging.getLogger(__name__)
-
-ENGINES = ("auto", "embedded", "binary", "docker")
 
 BINARY = "tensorflow_model_server"
 _IMAGE = "tensorflow/serving"
@@ -44,7 +42,7 @@ class ServeOptions:
     Attributes:
         build_dir: whose ``serving/`` is served when the flags name no model.
         host: the address to listen on.
-        engine: which server runs, one of `ENGINES`.
+        engine: which server runs: ``auto``, ``embedded``, ``binary`` or ``docker``.
         workers: how many processes share the ports.
         requires_manifest: refuse a version without a manifest, or whose files are not what it says.
         token_file: holds the token that clients have to show, None for none.

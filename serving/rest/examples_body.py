@@ -1,13 +1,12 @@
 """Bodies of Classify and Regress: JSON into ``tensorflow.Example``, results into JSON."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from contract.errors import Code, StatusError
-from runtimes.tensorflow_protos import import_proto
+from serving import protos
 from serving.rest.json_decimals import decimals
 from serving.rest.json_tensor import decode_base64
 from serving.rest.json_values import Document, Json, find_base64, members, to_bytes, to_text, type_name
@@ -19,11 +18,6 @@ _TINY = 2.0**-126
 _KINDS = {"int64_list": "int64", "float_list": "float", "bytes_list": "bytes"}
 
 
-@cache
-def _input_type() -> Any:
-    return import_proto("tensorflow_serving.apis.input_pb2").Input
-
-
 def examples(document: Document) -> Any:
     """The ``tensorflow.serving.Input`` of a request.
 
@@ -31,7 +25,7 @@ def examples(document: Document) -> Any:
         StatusError: INVALID_ARGUMENT with TensorFlow Serving's text.
     """
     root = document.root
-    message = _input_type()()
+    message = protos.input_.Input()
     target = message.example_list
     if "context" in root:
         target = message.example_list_with_context

@@ -5,13 +5,12 @@ One blank a level, the fields in the order of their numbers under their own name
 
 import re
 from base64 import b64encode
-from functools import cache
 from typing import Any
 
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
 
-from runtimes.tensorflow_protos import import_proto
+from serving import protos
 from serving.rest.json_writer import shortest_double
 
 __all__ = ["metadata", "model_status"]
@@ -30,11 +29,6 @@ _WIDE = frozenset(
 _WRAPPERS = "google.protobuf."
 
 
-@cache
-def _signature_map_type() -> Any:
-    return import_proto("tensorflow_serving.apis.get_model_metadata_pb2").SignatureDefMap
-
-
 def model_status(response: Any) -> bytes:
     """The body for a ``GetModelStatusResponse``."""
     return f"{_message(response, 0)}\n".encode()
@@ -42,7 +36,7 @@ def model_status(response: Any) -> bytes:
 
 def metadata(response: Any) -> bytes:
     """The body for a ``GetModelMetadataResponse`` with the field ``signature_def``."""
-    signatures = _signature_map_type()()
+    signatures = protos.get_model_metadata.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
     return (
         f'{{\n"model_spec":{_message(response.model_spec, 0)}\n,\n'
