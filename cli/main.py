@@ -25,6 +25,7 @@ _VERBS = {
     "new": "cli.new:new",
     "versions": "cli.versions:versions",
     "doctor": "cli.doctor:doctor",
+    "convert": "cli.convert:convert",
     "inspect": "cli.inspect:inspect",
     "predict": "cli.predict:predict",
     "serve": "cli.serve:serve",
@@ -127,7 +128,11 @@ def _add_chain_verbs(
     export.add_argument(
         "--opset", type=int, metavar="N", help="ONNX opset, 18 or newer; default: the newest that the converter knows"
     )
-    export.add_argument("--converter", default="onnx-tf", metavar="NAME", help="ONNX to TensorFlow; default: onnx-tf")
+    export.add_argument(
+        "--converter",
+        metavar="NAME",
+        help="ONNX to TensorFlow: showdown or onnx-tf; default: those of the model's spec",
+    )
     export.add_argument("--recipes", metavar="NAME,NAME", help="TFLite recipes; default: the spec's, or all")
     export.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N versions; default: keep all")
 
@@ -241,6 +246,8 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     predict.add_argument("--runtime", metavar="NAME", help="of a file; default: the first that takes the format")
     predict.add_argument("--allow-nan", action="store_true", help="let NaN into the model")
 
+    _add_convert(verbs, common)
+
     served = predict.add_argument_group("in place of FILE")
     served.add_argument(
         "--server", metavar="HOST:PORT", help="a server's gRPC port, unix:/path of its socket, or http://HOST:PORT"
@@ -249,6 +256,62 @@ def _add_file_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     which = served.add_mutually_exclusive_group()
     which.add_argument("--version", type=int, metavar="N", help="default: the newest")
     which.add_argument("--label", metavar="NAME", help="a version by its label")
+
+
+def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:
+    """The converter by itself."""
+    convert = verbs.add_parser(
+        "convert",
+        parents=[common],
+        help="convert an ONNX file to a SavedModel, and prove it equal",
+        description="Converts an ONNX file to a SavedModel, loads that from disk and holds it against the file in ONNX "
+        "Runtime. Names, types and dynamic axes stay. The file is only read; whatever fails, nothing is left.",
+    )
+    convert.add_argument("file", type=Path, nargs="?", metavar="FILE.onnx", help="external data lies beside it")
+    convert.add_argument("-o", "--output", type=Path, metavar="DIR", help="the folder that becomes the SavedModel")
+    convert.add_argument("--tflite", action="store_true", help="write DIR.tflite too, of built-in operators alone")
+    convert.add_argument("--force", action="store_true", help="replace the SavedModel, and the .tflite file, of before")
+    convert.add_argument(
+        "--static", metavar="AXIS=N,AXIS=N", help="fix dynamic axes, such as batch=1; INPUT:0=1 for one without a name"
+    )
+    convert.add_argument(
+        "--operators",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="operators of yours: runs the file and takes `ops` out of it",
+    )
+
+    verified = convert.add_argument_group("what it is verified with")
+    verified.add_argument(
+        "--axis",
+        action="append",
+        default=[],
+        metavar="NAME=N,N",
+        help="sizes that a dynamic axis is tried with, such as height=224,256",
+    )
+    verified.add_argument(
+        "--input",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.npz",
+        help="the inputs of a call, an array for each, instead of random ones",
+    )
+    verified.add_argument(
+        "--rtol",
+        type=float,
+        metavar="PART",
+        help="how far a value may be off, as part of the largest of its tensor; default: 1e-4 for float32",
+    )
+    verified.add_argument("--atol", type=float, metavar="N", help="and in its own units; default: 1e-6 for float32")
+
+    told = convert.add_argument_group("to find out more")
+    told.add_argument(
+        "--bisect", action="store_true", help="find the first node that differs, with both values; needs no -o"
+    )
+    told.add_argument("--coverage", action="store_true", help="list which operators are converted; needs no FILE.onnx")
 
 
 def _add_serve(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser) -> None:

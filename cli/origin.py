@@ -2,9 +2,9 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
 
+from cli.axes import tried_sizes
 from contract.errors import UsageError
 from export.origin import Origin
 
@@ -21,7 +21,7 @@ def origin_of(options: Namespace) -> Origin:
         source=options.model,
         name=options.name or "",
         calibration=_absolute(options.calibration),
-        axis_sizes=dict(map(_axis, options.axis)),
+        axis_sizes=dict(map(tried_sizes, options.axis)),
         tolerances=dict(map(_tolerance, options.tolerance)),
         weights=_absolute(options.weights),
         framework=options.framework,
@@ -38,14 +38,6 @@ def importable_from_here() -> None:
 
 def _absolute(path: Path | None) -> str:
     return str(path.resolve()) if path else ""
-
-
-def _axis(text: str) -> tuple[str, Sequence[int]]:
-    name, _, sizes = text.partition("=")
-    try:
-        return name, [int(size) for size in sizes.split(",")]
-    except ValueError as err:
-        raise UsageError(f"--axis {text!r}: write NAME=SIZE,SIZE, such as height=224,256") from err
 
 
 def _tolerance(text: str) -> tuple[str, float]:

@@ -18,16 +18,20 @@ __all__ = ["beside", "sha256", "storage_errors", "tree_files", "write_json", "wr
 _STORAGE = {
     errno.ENOSPC: "no space left on the disk; free some and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
-    errno.EROFS: "the file system is read-only; choose another folder with --build-dir",
-    errno.ENOTDIR: "a part of that path is a file; choose another folder with --build-dir",
-    errno.EACCES: "no permission to write there; choose another folder with --build-dir",
-    errno.EPERM: "no permission to write there; choose another folder with --build-dir",
+    errno.EROFS: "the file system is read-only; choose another folder with {option}",
+    errno.ENOTDIR: "a part of that path is a file; choose another folder with {option}",
+    errno.EACCES: "no permission to write there; choose another folder with {option}",
+    errno.EPERM: "no permission to write there; choose another folder with {option}",
 }
 
 
 @contextmanager
-def storage_errors(where: Path) -> Iterator[None]:
+def storage_errors(where: Path, option: str = "--build-dir") -> Iterator[None]:
     """Turns what an unwritable or full disk raises into one line that names the file.
+
+    Args:
+        where: what was to be written, where the error does not tell.
+        option: of the command line, which chooses the folder.
 
     Raises:
         StorageError: instead of an OSError of that kind; other errors pass through.
@@ -37,7 +41,8 @@ def storage_errors(where: Path) -> Iterator[None]:
     except OSError as err:
         if err.errno not in _STORAGE:
             raise
-        raise StorageError(f"cannot write {err.filename2 or err.filename or where}: {_STORAGE[err.errno]}") from err
+        remedy = _STORAGE[err.errno].format(option=option)
+        raise StorageError(f"cannot write {err.filename2 or err.filename or where}: {remedy}") from err
 
 
 def sha256(path: Path) -> str:

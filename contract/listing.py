@@ -52,7 +52,9 @@ class Artifact:
         """Exporter and converter; nothing for a network that did not go through ONNX."""
         if self.manifest is None or self.manifest.opset is None:
             return ()
-        return tuple(str(self.manifest.config[key]) for key in ("exporter", "converter") if key in self.manifest.config)
+        config = self.manifest.config
+        chosen = (hop["converter"] for hop in self.manifest.parity if "converter" in hop)
+        return tuple(str(name) for name in (config.get("exporter"), next(chosen, config.get("converter"))) if name)
 
     @property
     def max_abs_diff(self) -> float | None:

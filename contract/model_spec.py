@@ -140,6 +140,8 @@ class ModelSpec:
         tolerances: by hop: ``train``, ``to_onnx``, ``to_tensorflow``, ``saved_model`` and ``tflite.<recipe>``; those of
             `DEFAULT_TOLERANCES` hold for the others.
         refusals: who is expected not to take what.
+        converters: from ONNX to TensorFlow, the preferred one first: each is run and verified, and the first that
+            passes is exported.
         recipes: names of the TFLite recipes, or None for all.
         axis_sizes: the sizes that each dynamic axis is tried with, two at least.
         covers_range: the representative dataset covers the whole range of the inputs, so that quantized files have to
@@ -157,6 +159,7 @@ class ModelSpec:
     oracle: str = ""
     reference: str = ""
     refusals: tuple[Refusal, ...] = ()
+    converters: tuple[str, ...] = ("showdown",)
     recipes: tuple[str, ...] | None = None
     axis_sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     covers_range: bool = False
@@ -227,6 +230,7 @@ class ModelSpec:
             "networks": [network.to_dict() for network in self.networks],
             "tolerances": {hop: tolerance.to_dict() for hop, tolerance in self.tolerances.items()},
             "refusals": [asdict(refusal) for refusal in self.refusals],
+            "converters": list(self.converters),
             "recipes": None if self.recipes is None else list(self.recipes),
             "axis_sizes": {axis: list(sizes) for axis, sizes in self.axis_sizes.items()},
         }
@@ -248,6 +252,7 @@ class ModelSpec:
                     "networks": tuple(map(Network.from_dict, values["networks"])),
                     "tolerances": {hop: Tolerance(**tolerance) for hop, tolerance in values["tolerances"].items()},
                     "refusals": tuple(Refusal(**refusal) for refusal in values["refusals"]),
+                    "converters": tuple(values["converters"]),
                     "recipes": None if values["recipes"] is None else tuple(values["recipes"]),
                     "axis_sizes": {axis: tuple(sizes) for axis, sizes in values["axis_sizes"].items()},
                 }

@@ -47,10 +47,17 @@ def _from_onnx(plan: Plan, network: str) -> list[Stage]:
 
 def _converted(plan: Plan, network: str) -> list[Stage]:
     if refusal := plan.refusal_to_convert(network):
-        return [stages.refused(stages.to_tensorflow(plan, network), refusal)]
+        return [stages.refused(stages.convert(plan, network, plan.converters[0]), refusal)]
     return [
-        stages.to_tensorflow(plan, network),
-        stages.verify_to_tensorflow(plan, network),
+        *(
+            stage
+            for converter in plan.converters
+            for stage in (
+                stages.convert(plan, network, converter),
+                stages.verify_converted(plan, network, converter),
+            )
+        ),
+        stages.choose_converter(plan, network),
         *_exported(plan, network),
     ]
 

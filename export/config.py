@@ -23,14 +23,14 @@ class ExportConfig:
         seed: of the starting weights.
         exporter: which of torch's ONNX exporters, ``dynamo`` or ``torchscript``.
         opset: ONNX opset, 18 or newer; None for the exporter's default.
-        converter: which converter brings ONNX to TensorFlow.
+        converter: which converter brings ONNX to TensorFlow; None for those of the model's spec.
         recipes: names of the TFLite recipes; None for those of the model's spec, or all.
     """
 
     seed: int = 0
     exporter: str = "dynamo"
     opset: int | None = None
-    converter: str = "onnx-tf"
+    converter: str | None = None
     recipes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -38,7 +38,7 @@ class ExportConfig:
             raise UsageError(f"the seed is {self.seed}; it has to be 0 or more")
         if self.exporter not in EXPORTERS:
             raise UsageError(f"no exporter {self.exporter!r}; there are: {', '.join(EXPORTERS)}")
-        if self.converter not in CONVERTERS:
+        if self.converter is not None and self.converter not in CONVERTERS:
             raise UsageError(f"no converter {self.converter!r}; there are: {', '.join(CONVERTERS)}")
         known = [recipe.name for recipe in load_recipes()] if self.recipes else []
         for name in self.recipes or ():

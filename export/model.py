@@ -48,7 +48,7 @@ class Model:
     """A model as the chain is planned from it: all of its spec but the tensors, which may still stand in a file.
 
     Attributes:
-        name: see `ModelSpec`; so are networks, data, oracle, reference, refusals, recipes and covers_range.
+        name: see `ModelSpec`; so are networks, data, oracle, reference, refusals, converters, recipes and covers_range.
         spec: the stages that leave the spec as ``spec/spec.json``.
         folder: what the relative paths of networks start from.
         calibration: .npz file with representative data, instead of a module; empty for none.
@@ -65,6 +65,7 @@ class Model:
     oracle: str = ""
     reference: str = ""
     refusals: tuple[Refusal, ...] = ()
+    converters: tuple[str, ...] = ("showdown",)
     recipes: tuple[str, ...] | None = None
     covers_range: bool = False
     calibration: str = ""
@@ -97,6 +98,7 @@ def model_of_spec(spec: ModelSpec) -> Model:
         oracle=spec.oracle,
         reference=spec.reference,
         refusals=spec.refusals,
+        converters=spec.converters,
         recipes=spec.recipes,
         covers_range=spec.covers_range,
     )

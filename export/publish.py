@@ -147,4 +147,4 @@ def _summary(parity: Path) -> dict[str, Any]:
     """A parity.json without the single answers."""
     measured = json.loads(parity.read_text(encoding="utf-8"))
     checks = [{key: value for key, value in check.items() if key != "answers"} for check in measured["checks"]]
-    return {"hop": measured["hop"], "checks": checks}
+    return {**measured, "checks": checks}

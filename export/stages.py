@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from contract.errors import SpecError
 from contract.model_spec import Framework, Network, Refusal, expected_refusal
 from contract.store import versions
 from export.config import ExportConfig
@@ -113,14 +114,34 @@ class Plan:
         if self.is_exported_to_onnx(network):
             hops.append(f"verify.to_onnx.{network}")
         if self.goes_through_onnx(network):
-            hops.append(f"verify.to_tensorflow.{network}")
+            hops.append(f"to_tensorflow.{network}")
         return hops
 
+    @property
+    def converters(self) -> tuple[str, ...]:
+        """The converters that are run, the preferred one first.
+
+        Raises:
+            SpecError: the model's spec names one that there is not, or none.
+        """
+        wanted = (self.config.converter,) if self.config.converter else self.model.converters
+        unknown = sorted(set(wanted) - set(CONVERTERS))
+        if unknown or not wanted:
+            raise SpecError(
+                f"model {self.model.name}: converters are {list(wanted)}; there are: {', '.join(CONVERTERS)}"
+            )
+        return wanted
+
+    @property
+    def opset(self) -> int:
+        """The ONNX opset that networks are exported in: the newest that each converter knows well."""
+        return self.config.opset or min(NEWEST_OPSETS[converter] for converter in self.converters)
+
     def refusal_to_convert(self, network: str) -> Refusal | None:
-        """Why the converter is expected not to take a network, or None."""
-        if not self.goes_through_onnx(network):
+        """Why the only converter is expected not to take a network, or None."""
+        if not self.goes_through_onnx(network) or len(self.converters) > 1:
             return None
-        return expected_refusal(self.model.refusals, self.config.converter, "to_tensorflow")
+        return expected_refusal(self.model.refusals, self.converters[0], "to_tensorflow")
 
     @property
     def exported(self) -> list[str]:
@@ -247,7 +268,7 @@ def to_onnx(plan: Plan, network: str) -> Stage:
         params={
             "network": network,
             "exporter": plan.config.exporter,
-            "opset": plan.config.opset or NEWEST_OPSETS[plan.config.converter],
+            "opset": plan.opset,
         },
         after=(f"verify.{plan.source(network)}",),
         code=() if chosen.file else (chosen.factory[0],),
@@ -266,28 +287,45 @@ def verify_to_onnx(plan: Plan, network: str) -> Stage:
     )
 
 
-def to_tensorflow(plan: Plan, network: str) -> Stage:
-    """The ONNX file as a SavedModel."""
+def convert(plan: Plan, network: str, converter: str) -> Stage:
+    """The ONNX file as a SavedModel by one of the converters."""
     return Stage(
-        f"to_tensorflow.{network}",
+        f"convert.{converter}.{network}",
         "pipeline.to_tensorflow.stages:convert",
         worker="tensorflow",
         inputs={"onnx": plan.onnx(network)},
-        params={"converter": plan.config.converter},
+        params={"converter": converter, "is_optional": len(plan.converters) > 1},
         after=(plan.hops(network)[-2],),
-        code=(CONVERTERS[plan.config.converter],),
+        code=(CONVERTERS[converter],),
+        title=f"to_tensorflow.{network}",
     )
 
 
-def verify_to_tensorflow(plan: Plan, network: str) -> Stage:
-    """The converted SavedModel from disk against the ONNX file."""
+def verify_converted(plan: Plan, network: str, converter: str) -> Stage:
+    """That SavedModel from disk against the ONNX file."""
     return _verify(
         "to_tensorflow",
-        network,
+        f"{converter}.{network}",
         worker="tensorflow_c",
         before=f"verify.to_onnx.{network}" if plan.is_exported_to_onnx(network) else plan.source(network),
-        artifact=f"to_tensorflow.{network}/saved_model",
+        artifact=f"convert.{converter}.{network}",
+        name="saved_model",
         runtimes={"tensorflow_c": "runtimes.tensorflow_c"},
+        is_optional=len(plan.converters) > 1,
+        title=f"to_tensorflow.{network}",
+    )
+
+
+def choose_converter(plan: Plan, network: str) -> Stage:
+    """The SavedModel that goes on: of the first converter that passed."""
+    made = {f"saved_model_{at}": f"convert.{name}.{network}" for at, name in enumerate(plan.converters)}
+    verified = {f"verified_{at}": f"verify.to_tensorflow.{name}.{network}" for at, name in enumerate(plan.converters)}
+    return Stage(
+        f"to_tensorflow.{network}",
+        "pipeline.to_tensorflow.choice:choose",
+        worker="litert",
+        inputs={**made, **verified},
+        params={"converters": plan.converters},
     )
 
 
@@ -465,10 +503,11 @@ def report(plan: Plan) -> Stage:
             key = add(f"{servable}.onnx", f"verify.to_onnx.{name}", artifact="model.onnx")
             inputs[f"artifact_{key}"] = f"to_onnx.{name}"
         if plan.refusal_to_convert(name):
-            add(f"{servable} by {plan.config.converter}", f"refused.to_tensorflow.{name}")
+            add(f"{servable} by {plan.converters[0]}", f"refused.convert.{plan.converters[0]}.{name}")
             continue
         if plan.goes_through_onnx(name):
-            add(f"{servable} by {plan.config.converter}", f"verify.to_tensorflow.{name}")
+            for converter in plan.converters:
+                add(f"{servable} by {converter}", f"verify.to_tensorflow.{converter}.{name}")
         key = add(
             servable,
             f"verify.saved_model.{name}",
@@ -508,6 +547,7 @@ def _verify(
     kinds: tuple[str, ...] = _EVERYWHERE,
     name: str = "",
     is_lenient: bool = False,
+    is_optional: bool = False,
     title: str = "",
 ) -> Stage:
     return Stage(
@@ -515,7 +555,14 @@ def _verify(
         "pipeline.verify.stages:verify_file",
         worker=worker,
         inputs={**_CALLS, "expected": f"{before}/outputs.npz", "artifact": artifact},
-        params={"hop": hop, "on": list(runtimes), "kinds": kinds, "name": name, "is_lenient": is_lenient},
+        params={
+            "hop": hop,
+            "on": list(runtimes),
+            "kinds": kinds,
+            "name": name,
+            "is_lenient": is_lenient,
+            "is_optional": is_optional,
+        },
         code=tuple(runtimes.values()),
         title=title or f"{hop}.{network}",
     )

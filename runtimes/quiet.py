@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["keep_stderr", "quiet_start"]
+__all__ = ["keep_stderr", "quiet_start", "silent_stderr"]
 
 _STDERR = 2
 
@@ -22,6 +22,13 @@ def quiet_start() -> Iterator[None]:
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with silent_stderr():
+        yield
+
+
+@contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Shuts stderr of the whole process, which libraries in C++ write to whatever Python's ``sys.stderr`` is."""
     saved = os.dup(_STDERR)
     try:
         with Path(os.devnull).open("w", encoding="ascii") as nowhere:

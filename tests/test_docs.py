@@ -74,6 +74,13 @@ def test_the_reference_of_the_command_line_is_that_of_the_parser(monkeypatch, co
     assert PAGE.read_text(encoding="utf-8") == reference(), "docs/cli.md is out of date: make docs"
 
 
+@pytest.mark.slow  # imports TensorFlow
+def test_the_table_of_operators_is_that_of_the_registry():
+    from scripts.operators_reference import PAGE, reference
+
+    assert PAGE.read_text(encoding="utf-8") == reference(), "docs/operators.md is out of date: make docs"
+
+
 QUOTED = re.compile(r"`([^`]+)`")
 
 

@@ -21,6 +21,7 @@ SPEC = ModelSpec(
     ),
     data="models.or_gate.data",
     oracle="models.or_gate.numpy_net",
+    converters=("showdown", "onnx-tf"),
     covers_range=True,
     huge_inputs=True,
     tolerances={

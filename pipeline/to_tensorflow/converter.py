@@ -23,11 +23,11 @@ class Converter(Protocol):
         """
 
 
-CONVERTERS = {"onnx-tf": "pipeline.to_tensorflow.with_onnx_tf"}
+CONVERTERS = {"showdown": "pipeline.to_tensorflow.with_showdown", "onnx-tf": "pipeline.to_tensorflow.with_onnx_tf"}
 """Module of each converter by the name it is chosen by; the module has the function ``convert``."""
 
 
-NEWEST_OPSETS = {"onnx-tf": 18}
+NEWEST_OPSETS = {"showdown": 20, "onnx-tf": 18}
 """The newest opset that each converter knows well: what PyTorch networks are exported in, unless another is wished."""
 
 

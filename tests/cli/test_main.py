@@ -63,7 +63,7 @@ def test_the_help_lists_every_verb(showdown, verb):
         (["export", "or_gate", "--name", "gate"], "--name: models/or_gate/spec.py says it for that model"),
         (["export", "absent:build"], "absent:build: say what it takes, such as --input"),
         (["export", "--opset", "9"], "opset 9 is too old; 18 is the oldest"),
-        (["export", "--converter", "onnx2tf"], "no converter 'onnx2tf'; there are: onnx-tf"),
+        (["export", "--converter", "onnx2tf"], "no converter 'onnx2tf'; there are: showdown, onnx-tf"),
         (["export", "--exporter", "jit"], "no exporter 'jit'; there are: dynamo, torchscript"),
         (["export", "--keep", "0"], "--keep is 0; the newest version always stays"),
         (["export", "--seed", "-1"], "the seed is -1; it has to be 0 or more"),

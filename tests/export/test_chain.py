@@ -56,7 +56,7 @@ def test_there_is_no_cycle(stages):
     assert len(order) == len(stages)
 
 
-def test_the_or_gate_has_82_stages(stages):
+def test_the_or_gate_has_85_stages(stages):
     count = Counter(stage.name.partition(".")[0] for stage in stages)
     recipes = 6 * 3
     assert count == {
@@ -66,31 +66,38 @@ def test_the_or_gate_has_82_stages(stages):
         "golden": 1,
         "train": 3,
         "to_onnx": 1,
+        "convert": 2,
         "to_tensorflow": 1,
         "saved_model": 3,
         "tflite": recipes,
-        "verify": 3 + 1 + 1 + 3 + recipes,
+        "verify": 3 + 1 + 2 + 3 + recipes,
         "publish": 3 + recipes + 3 + 1,  # and golden vectors, models.config
         "report": 1,
     }
-    assert len(stages) == 82
+    assert len(stages) == 85
 
 
 def test_every_hop_is_verified_before_what_follows(stages):
-    hops = {
-        f"{hop}.{network.name}": f"verify.{hop}.{network.name}"
-        for network in SPEC.networks
-        for hop in ("train", "to_onnx", "to_tensorflow", "saved_model")
-        if hop in {"train", "saved_model"} or network.framework is Framework.TORCH
-    } | {
-        f"tflite.{network.name}.{recipe.name}": f"verify.tflite.{recipe.name}.{network.name}"
-        for network in SPEC.networks
-        for recipe in load_recipes()
-    }
+    hops = (
+        {
+            f"{hop}.{network.name}": f"verify.{hop}.{network.name}"
+            for network in SPEC.networks
+            for hop in ("train", "to_onnx", "saved_model")
+            if hop in {"train", "saved_model"} or network.framework is Framework.TORCH
+        }
+        | {f"convert.{converter}.pytorch": f"verify.to_tensorflow.{converter}.pytorch" for converter in SPEC.converters}
+        | {
+            f"tflite.{network.name}.{recipe.name}": f"verify.tflite.{recipe.name}.{network.name}"
+            for network in SPEC.networks
+            for recipe in load_recipes()
+        }
+    )
     conversions = {
         stage.name
         for stage in stages
-        if not stage.name.startswith(("verify.", "publish.", "report", "golden", "spec", "probes", "oracle"))
+        if not stage.name.startswith(
+            ("verify.", "publish.", "report", "golden", "spec", "probes", "oracle", "to_tensorflow.")
+        )
     }
     assert set(hops) == conversions
     for stage in stages:
@@ -106,8 +113,13 @@ def test_each_verification_reads_what_it_verifies_and_the_answers_of_the_step_be
     assert {name: (stage.inputs["expected"], stage.inputs.get("artifact")) for name, stage in pytorch.items()} == {
         "verify.train.pytorch": ("oracle/outputs.npz", None),
         "verify.to_onnx.pytorch": ("train.pytorch/outputs.npz", "to_onnx.pytorch/model.onnx"),
-        "verify.to_tensorflow.pytorch": ("verify.to_onnx.pytorch/outputs.npz", "to_tensorflow.pytorch/saved_model"),
-        "verify.saved_model.pytorch": ("verify.to_tensorflow.pytorch/outputs.npz", "saved_model.pytorch/saved_model"),
+        "verify.saved_model.pytorch": ("to_tensorflow.pytorch/outputs.npz", "saved_model.pytorch/saved_model"),
+    } | {
+        f"verify.to_tensorflow.{converter}.pytorch": (
+            "verify.to_onnx.pytorch/outputs.npz",
+            f"convert.{converter}.pytorch",
+        )
+        for converter in SPEC.converters
     } | {
         f"verify.tflite.{recipe.name}.pytorch": (
             "verify.saved_model.pytorch/outputs.npz",
@@ -176,13 +188,13 @@ def test_a_reference_is_what_the_others_are_held_against():
 
 def test_a_network_that_the_converter_is_expected_to_refuse_ends_there():
     refusal = Refusal("onnx-tf", "to_tensorflow", "it lacks an operator")
-    stages = chain(plan(replace(SPEC, refusals=(refusal,))))
+    stages = chain(plan(replace(SPEC, refusals=(refusal,), converters=("onnx-tf",))))
     names = {stage.name for stage in stages}
     assert {name for name in names if name.endswith(".pytorch")} == {
         *("train.pytorch", "verify.train.pytorch", "to_onnx.pytorch", "verify.to_onnx.pytorch"),
-        "refused.to_tensorflow.pytorch",
+        "refused.convert.onnx-tf.pytorch",
     }
-    assert "refused.to_tensorflow.pytorch" in reachable(stages, "report")
+    assert "refused.convert.onnx-tf.pytorch" in reachable(stages, "report")
     assert "saved_model.keras" in names
 
 
@@ -224,5 +236,5 @@ def test_what_can_be_asked_for_is_what_there_is():
     assert set(EXPORTERS) == {exporter.value for exporter in to_onnx.Exporter}
     codes = {name: chain(plan(config=ExportConfig(converter=name))) for name in converter.CONVERTERS}
     for name, stages in codes.items():
-        [conversion] = [stage for stage in stages if stage.name == "to_tensorflow.pytorch"]
+        [conversion] = [stage for stage in stages if stage.name.startswith("convert.")]
         assert conversion.code == (converter.CONVERTERS[name],)

@@ -34,7 +34,7 @@ def test_the_effective_configuration_has_every_setting():
         "seed": 0,
         "exporter": "dynamo",
         "opset": 18,
-        "converter": "onnx-tf",
+        "converter": None,
         "recipes": None,
     }
 
@@ -54,7 +54,7 @@ def test_unknown_setting():
     [
         ({"seed": -1}, "the seed is -1; it has to be 0 or more"),
         ({"exporter": "tf2onnx"}, "no exporter 'tf2onnx'; there are: dynamo, torchscript"),
-        ({"converter": "onnx2tf"}, "no converter 'onnx2tf'; there are: onnx-tf"),
+        ({"converter": "onnx2tf"}, "no converter 'onnx2tf'; there are: showdown, onnx-tf"),
         ({"opset": 17}, "opset 17 is too old; 18 is the oldest"),
         ({"opset": 0}, "opset 0 is too old; 18 is the oldest"),
         ({"opset": -18}, "opset -18 is too old; 18 is the oldest"),

@@ -135,8 +135,8 @@ def test_the_lock_without_torch_lacks_torch_and_its_gpu_libraries_only():
         [ROOT / "scripts/lock_without_torch"], input=whole, capture_output=True, text=True, check=True
     ).stdout
     left_out = entries(whole).keys() - entries(filtered).keys()
-    assert {"torch", "triton", "nvidia-cublas", "cuda-bindings"} <= left_out
-    assert all(name in {"torch", "triton"} or name.startswith(("nvidia-", "cuda-")) for name in left_out)
+    assert {"torch", "torchvision", "triton", "nvidia-cublas", "cuda-bindings"} <= left_out
+    assert all(name in {"torch", "torchvision", "triton"} or name.startswith(("nvidia-", "cuda-")) for name in left_out)
     assert entries(filtered).items() <= entries(whole).items()
 
 

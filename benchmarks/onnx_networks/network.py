@@ -1,0 +1,57 @@
+"""What a network of the table is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+__all__ = ["Network", "images", "seeded"]
+
+Sizes = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network with random weights, and the calls that it is checked with.
+
+    Attributes:
+        name: in the table.
+        build: makes the module, in evaluation mode.
+        example: inputs by name, in the order of ``forward``, for sizes of the dynamic axes.
+        axes: the dynamic axes of each input and output: position to name.
+        outputs: names of the outputs.
+        sizes: of the dynamic axes; the model is exported with the first, and checked with each.
+        exporters: of ``dynamo`` and ``torchscript``, those that export it.
+        rtol: what a value may be off, in parts of the largest value of its output.
+        why_not: for an exporter that is left out, its own reason.
+    """
+
+    name: str
+    build: Callable[[], torch.nn.Module]
+    example: Callable[[Sizes], dict[str, torch.Tensor]]
+    axes: Mapping[str, Mapping[int, str]]
+    outputs: tuple[str, ...]
+    sizes: tuple[Sizes, ...]
+    exporters: tuple[str, ...] = ("dynamo", "torchscript")
+    rtol: float = 1e-4
+    why_not: Mapping[str, str] = field(default_factory=dict)
+
+
+def seeded(build: Callable[[], torch.nn.Module]) -> Callable[[], torch.nn.Module]:
+    """The same random weights each time, in evaluation mode; frozen, because a scan of torch.export wants them so."""
+
+    def built() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return build().eval().requires_grad_(False)
+
+    return built
+
+
+def images(name: str = "image", channels: int = 3) -> Callable[[Sizes], dict[str, torch.Tensor]]:
+    """Seeded random images, [batch, channels, height, width] in 0 to 1."""
+
+    def example(sizes: Sizes) -> dict[str, torch.Tensor]:
+        shape = (sizes.get("batch", 1), channels, sizes["height"], sizes["width"])
+        return {name: torch.rand(shape, generator=torch.Generator().manual_seed(1))}
+
+    return example
