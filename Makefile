@@ -47,6 +47,7 @@ format: setup ## format the code and repair what ruff can repair
 docs: setup ## build the documentation into build/docs/
 	.venv/bin/python -m scripts.cli_reference
 	.venv/bin/python -m scripts.operators_reference
+	.venv/bin/python -m scripts.conformance_reference
 	.venv/bin/mkdocs build
 
 benchmark: setup ## measure the chain (ARGS=...)

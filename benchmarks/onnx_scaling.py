@@ -60,7 +60,8 @@ def wide(megabytes: int) -> onnx.ModelProto:
 
 
 def _model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], output: str, width: int) -> onnx.ModelProto:
-    floats, shape = onnx.TensorProto.FLOAT, ["batch", width]
+    floats = onnx.TensorProto.FLOAT
+    shape: list[str | int | None] = ["batch", width]
     graph = helper.make_graph(
         nodes,
         "scaling",

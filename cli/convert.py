@@ -30,13 +30,12 @@ def convert(options: Namespace) -> None:
     with _step("start TensorFlow"):
         _start()
     from pipeline.onnx_to_tf import coverage, load_operators
-    from pipeline.onnx_to_tf.ops import registry
 
     own = [load_operators(file) for file in options.operators]
-    if options.coverage:
-        _show_coverage(coverage(registry(*(one.family for one in own))), options)
-        return
     chosen = _options(options, own)
+    if options.coverage:
+        _show_coverage(coverage(chosen.registry()), options)
+        return
     if options.output is None:
         _bisect(options, chosen)
         return
@@ -76,6 +75,7 @@ def _options(options: Namespace, own: list[Any]) -> "Options":
         static=options.static,
         tflite=options.tflite,
         force=options.force,
+        as_defined=options.as_defined,
         families=[one.family for one in own],
         references=[reference for one in own for reference in one.references],
         axis_sizes=options.axis,

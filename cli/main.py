@@ -282,6 +282,13 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", c
         metavar="FILE.py",
         help="operators of yours: runs the file and takes `ops` out of it",
     )
+    convert.add_argument(
+        "--as-defined",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="OP,OP",
+        help="convert these by the definition that the installed onnx has of them, such as Attention",
+    )
 
     verified = convert.add_argument_group("what it is verified with")
     verified.add_argument(

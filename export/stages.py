@@ -15,6 +15,8 @@ from pipeline.to_tensorflow.converter import CONVERTERS, NEWEST_OPSETS
 
 __all__ = [
     "Plan",
+    "choose_converter",
+    "convert",
     "golden",
     "oracle",
     "probes",
@@ -28,12 +30,11 @@ __all__ = [
     "source",
     "tflite",
     "to_onnx",
-    "to_tensorflow",
+    "verify_converted",
     "verify_saved_model",
     "verify_source",
     "verify_tflite",
     "verify_to_onnx",
-    "verify_to_tensorflow",
 ]
 
 _TRAINERS = {

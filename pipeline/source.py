@@ -10,6 +10,9 @@ __all__ = ["ROOT", "libraries_digest", "source_digest"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""The nodes of a syntax tree that hold statements."""
+
 
 @cache
 def libraries_digest() -> str:
@@ -64,7 +67,11 @@ def _files_below(root: Path, module: str) -> tuple[Path, ...]:
 @cache
 def _imports(file: Path) -> tuple[str, ...]:
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
+    pending: list[ast.AST] = [ast.parse(file.read_bytes(), filename=str(file))]
+    while pending:
+        node = pending.pop()
+        # Imports are statements, and most of a tree is expressions.
+        pending += (child for child in ast.iter_child_nodes(node) if isinstance(child, _STATEMENTS))
         if isinstance(node, ast.Import):
             names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -90,12 +90,13 @@ class OnnxSession(Session):
             raise SpecError(f"{self._where}: input {spec.name}: ONNX strings are UTF-8, but here: {err}") from err
 
 
-def load(path: Path, *, signature: str) -> OnnxSession:
+def load(path: Path, *, signature: str = "serving_default", is_optimized: bool = True) -> OnnxSession:
     """Loads an .onnx file.
 
     Args:
         path: the file; its external data lies beside it.
         signature: without meaning here, an .onnx file has one graph.
+        is_optimized: whether ONNX Runtime may run another graph than the one that stands in the file.
 
     Raises:
         UsageError: there is no such file.
@@ -107,6 +108,8 @@ def load(path: Path, *, signature: str) -> OnnxSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_ERRORS
+    if not is_optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _error_types() as err:

@@ -84,7 +84,7 @@ def test_a_change_in_a_network_makes_only_its_branch_again(tree, showdown):
 
 def test_nothing_changed_means_nothing_runs(tree, showdown):
     before = results(tree / "build")
-    assert "Nothing to do: all 82 stages are up to date" in showdown("export", root=tree).stdout
+    assert "Nothing to do: all 85 stages are up to date" in showdown("export", root=tree).stdout
     assert results(tree / "build") == before
 
 
@@ -100,28 +100,46 @@ def _swapped(model):
     return model
 """
 
+OFF = (
+    r"to_tensorflow in tensorflow_c: y for \w+ input '.+?'.*?, x = \[ *(\S+) +(\S+) *\]: is (\S+), the step before "
+    r"gave (\S+), \|difference\| (\S+) is over the tolerance of 1e-06"
+)
 
-def test_a_converter_that_swaps_the_inputs_is_stopped_at_its_hop(tmp_path, clone, showdown):
-    root = clone(tmp_path / "clone")
-    converter = root / "pipeline" / "to_tensorflow" / "with_onnx_tf.py"
-    edit(converter, "prepare(model, ", "prepare(_swapped(model), ")
+
+@pytest.fixture
+def swapped(tmp_path, clone) -> Path:
+    """A clone whose own converter swaps the inputs."""
+    root: Path = clone(tmp_path / "clone")
+    converter = root / "pipeline" / "to_tensorflow" / "with_showdown.py"
+    edit(converter, "to_module(model)", "to_module(_swapped(model))")
     converter.write_text(converter.read_text() + SWAPPED)
-    done = showdown("export", root=root, status=1)
+    return root
+
+
+def test_a_converter_that_swaps_the_inputs_is_stopped_at_its_hop(swapped, showdown):
+    done = showdown("export", "--converter", "showdown", root=swapped, status=1)
     [line] = [line for line in done.stderr.splitlines() if line.startswith("showdown: ")]
-    found = re.fullmatch(
-        r"showdown: error: verify\.to_tensorflow\.pytorch: to_tensorflow in tensorflow_c: y for \w+ input '.+'"
-        r".*, x = \[ *(\S+) +(\S+) *\]: is (\S+), the step before gave (\S+), "
-        r"\|difference\| (\S+) is over the tolerance of 1e-06.*",
-        line,
-    )
+    found = re.fullmatch(rf"showdown: error: verify\.to_tensorflow\.showdown\.pytorch: {OFF}.*", line)
     assert found, line
     x1, x2, given, wanted, difference = map(float, found.groups())
     assert x1 != x2
     # Printed with three digits.
     assert abs(given - wanted) == pytest.approx(difference, rel=1e-2)
-    assert not (root / "build" / "serving" / "or_gate_pytorch").exists()
-    assert not list((root / "build").glob("tflite/or_gate_pytorch.*"))
-    assert not (root / "build" / "report" / "or_gate.json").exists()
+    assert not (swapped / "build" / "serving" / "or_gate_pytorch").exists()
+    assert not list((swapped / "build").glob("tflite/or_gate_pytorch.*"))
+    assert not (swapped / "build" / "report" / "or_gate.json").exists()
+
+
+def test_another_converter_takes_over_from_one_that_swaps_the_inputs(swapped, showdown):
+    report = json.loads(showdown("export", "--json", root=swapped).stdout)
+    checks = {row["name"]: [check["verdict"] for check in row["checks"]] for row in report["rows"]}
+    assert checks["or_gate_pytorch by showdown"] == ["failed"]
+    assert checks["or_gate_pytorch by onnx-tf"] == checks["or_gate_pytorch"] == ["verified"]
+    manifest = json.loads((swapped / "build/serving/or_gate_pytorch/1/manifest.json").read_text())
+    [hop] = [hop for hop in manifest["parity"] if hop["hop"] == "to_tensorflow"]
+    assert hop["converter"] == "onnx-tf"
+    assert re.fullmatch(rf"showdown did not pass: {OFF}", hop["why"]), hop["why"]
+    assert {check["verdict"] for check in hop["checks"]} == {"verified"}
 
 
 def test_the_report_as_json_is_all_that_goes_to_standard_output(tree, showdown):
@@ -133,7 +151,7 @@ def test_without_fork_as_on_macos_every_step_is_verified_too(tmp_path, clone, sh
     root = clone(tmp_path / "clone")
     edit(root / "pipeline" / "worker.py", 'CAN_FORK = sys.platform == "linux"', "CAN_FORK = False")
     report = json.loads(showdown("export", "--json", root=root).stdout)
-    assert len(report["rows"]) == 26
+    assert len(report["rows"]) == 27
     # Absent is what tflite_runtime is on macOS.
     assert {check["verdict"] for row in report["rows"] for check in row["checks"]} - {"absent"} == {"verified"}
 

@@ -81,6 +81,13 @@ def test_the_table_of_operators_is_that_of_the_registry():
     assert PAGE.read_text(encoding="utf-8") == reference(), "docs/operators.md is out of date: make docs"
 
 
+@pytest.mark.slow  # imports onnx
+def test_the_page_of_operator_tests_is_that_of_the_exceptions():
+    from scripts.conformance_reference import PAGE, reference
+
+    assert PAGE.read_text(encoding="utf-8") == reference(), "docs/conformance.md is out of date: make docs"
+
+
 QUOTED = re.compile(r"`([^`]+)`")
 
 

@@ -237,6 +237,15 @@ class Servers:
             self._process = None
 
 
+@pytest.mark.slow  # imports onnx
+def test_the_readme_counts_the_operator_tests_that_pass():
+    from benchmarks.onnx_conformance.cases import cases
+    from benchmarks.onnx_conformance.exceptions import EXCEPTIONS
+
+    total = sum(not case.is_expanded for case in cases())
+    assert f"{total - len(EXCEPTIONS):,} of {total:,} operator tests" in (ROOT / "README.md").read_text()
+
+
 def test_the_readme_counts_the_recorded_answers_that_are_met():
     cases = sum(len(file.read_text().splitlines()) for file in (ROOT / "tests/golden/tf_serving/cases").glob("*.jsonl"))
     assert f"{cases - len(DEVIATIONS)} of {cases} recorded answers" in (ROOT / "README.md").read_text()

@@ -121,7 +121,7 @@ def _run_tflite(saved_model: Path) -> Callable[[Inputs], Inputs]:
 
 
 def _read(path: Path, value: ir.Value) -> NDArray[Any]:
-    array = ir.from_proto(onnx.TensorProto.FromString(path.read_bytes())).numpy()
+    array: NDArray[Any] = ir.from_proto(onnx.TensorProto.FromString(path.read_bytes())).numpy()
     if value.dtype == ir.DataType.BFLOAT16 and array.dtype == np.uint16:
         array = array.view(value.dtype.numpy())  # so are some of the files made
     return array.astype(object) if value.dtype == ir.DataType.STRING else array

@@ -155,5 +155,6 @@ def _line(err: BaseException) -> str:
 
 if __name__ == "__main__":
     source = Path(sys.argv[1])
-    with_calls = [dict(np.load(file)) for file in sorted(source.parent.glob("call_*.npz"))]
+    calls = sorted(source.parent.glob("call_*.npz"))
+    with_calls: list[Mapping[str, NDArray[Any]]] = [dict(np.load(file)) for file in calls]
     print(json.dumps(asdict(check(source, with_calls))))

@@ -3,11 +3,12 @@
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.onnx_networks.network import Network
+from benchmarks.onnx_networks.network import Network, settled
 from benchmarks.onnx_networks.sequences import SEQUENCES
 from benchmarks.onnx_networks.vision import VISION
 
@@ -27,8 +28,9 @@ def export(network: Network, exporter: str, folder: Path) -> None:
     """
     net = network.build()
     calls = [network.example(sizes) for sizes in network.sizes]
+    settled(net, calls[0])
     names = list(calls[0])
-    options = {"input_names": names, "output_names": list(network.outputs), "verbose": False}
+    options: dict[str, Any] = {"input_names": names, "output_names": list(network.outputs), "verbose": False}
     arguments = tuple(calls[0].values())
     if exporter == "dynamo":
         dims = {axis: torch.export.Dim.DYNAMIC for axes in network.axes.values() for axis in axes.values()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-__all__ = ["Network", "images", "seeded"]
+__all__ = ["Network", "images", "seeded", "settled"]
 
 Sizes = Mapping[str, int]
 
@@ -38,13 +38,34 @@ class Network:
 
 
 def seeded(build: Callable[[], torch.nn.Module]) -> Callable[[], torch.nn.Module]:
-    """The same random weights each time, in evaluation mode; frozen, because a scan of torch.export wants them so."""
+    """The same random weights each time, in evaluation mode; frozen, because a scan of torch.export wants them so.
+
+    Weights that the network begins with at 0, such as those of a head, are random too: or it would answer 0 to all.
+    """
 
     def built() -> torch.nn.Module:
         torch.manual_seed(0)
-        return build().eval().requires_grad_(False)
+        net = build().eval().requires_grad_(False)
+        for weights in net.parameters():
+            if not weights.any():
+                weights.normal_(std=0.05)
+        return net
 
     return built
+
+
+def settled(net: torch.nn.Module, example: Mapping[str, torch.Tensor]) -> None:
+    """Gives batch normalization the statistics of an example: with those it begins with, deep networks go silent."""
+
+    def settle(norm: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        mean, variance = inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3), correction=0)
+        norm.running_mean, norm.running_var = mean, torch.where(variance > 0, variance, 1.0)
+
+    norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
+    net(*example.values())
+    for hook in hooks:
+        hook.remove()
 
 
 def images(name: str = "image", channels: int = 3) -> Callable[[Sizes], dict[str, torch.Tensor]]:

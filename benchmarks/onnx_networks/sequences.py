@@ -57,15 +57,19 @@ class _BiLstm(nn.Module):
 @torch.jit.script
 def _write(
     state: torch.Tensor,
-    token: torch.Tensor,
     steps: torch.Tensor,
     embedding: torch.Tensor,
     cell: list[torch.Tensor],
     head: torch.Tensor,
 ) -> torch.Tensor:
-    """Greedy writing, compiled, so that the loop comes into the graph: scores, [steps, batch, vocabulary]."""
-    written = torch.matmul(state, head).unsqueeze(0)[:0]
-    for _ in range(int(steps)):
+    """Greedy writing, compiled, so that the loop comes into the graph: scores, [steps, batch, vocabulary].
+
+    The first scores are those of the reader: TFLite's loop takes no tensor that is empty to begin with.
+    """
+    scores = torch.matmul(state, head)
+    written = scores.unsqueeze(0)
+    token = scores.argmax(dim=1)
+    for _ in range(int(steps) - 1):
         reset_x, update_x, new_x = (torch.matmul(embedding[token], cell[0].t()) + cell[2]).chunk(3, 1)
         reset_h, update_h, new_h = (torch.matmul(state, cell[1].t()) + cell[3]).chunk(3, 1)
         update = torch.sigmoid(update_x + update_h)
@@ -91,9 +95,7 @@ class _Seq2Seq(nn.Module):
         """Scores of each written token, [steps, batch, vocabulary]."""
         state = self.encoder(self.embedding(tokens))[1][0]
         cell = [self.cell.weight_ih, self.cell.weight_hh, self.cell.bias_ih, self.cell.bias_hh]
-        written: torch.Tensor = _write(
-            state, torch.zeros_like(tokens[:, 0]), steps, self.embedding.weight, cell, self.head.weight.T
-        )
+        written: torch.Tensor = _write(state, steps, self.embedding.weight, cell, self.head.weight.T)
         return written
 
 
@@ -178,6 +180,7 @@ class _Audio(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.window: torch.Tensor
         self.register_buffer("window", torch.hann_window(128))
         self.layers = nn.Sequential(nn.Conv1d(65, 32, 5, padding=2), nn.ReLU(), nn.Conv1d(32, 16, 5, padding=2))
         self.head = nn.Linear(16, 5)

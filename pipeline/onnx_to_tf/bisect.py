@@ -13,12 +13,12 @@ from onnx.reference import ReferenceEvaluator
 
 from contract.arrays import Array, Tensors
 from contract.errors import ParityError
+from contract.tolerance import Tolerance
 from pipeline.onnx_to_tf.convert import Options, Source, opened, to_module
-from pipeline.onnx_to_tf.ops import registry
 from pipeline.onnx_to_tf.probing import Call
-from pipeline.onnx_to_tf.references import as_bytes, as_texts, random_outputs, reference_of
+from pipeline.onnx_to_tf.references import as_bytes, as_texts, quantized_outputs, random_outputs
 from pipeline.onnx_to_tf.registry import short_domain
-from pipeline.onnx_to_tf.verify import Parts, answers, tolerance_of
+from pipeline.onnx_to_tf.verify import answers, tolerance_of
 from pipeline.verify.parity import check_parity
 from pipeline.verify.probes import Kind, Probe
 from runtimes.installed import import_runtime
@@ -89,7 +89,7 @@ def first_difference(model: onnx.ModelProto | Path | str, options: Options = Opt
     """
     with opened(model) as source:
         original = source.read(options.static)
-        reference = reference_of(source.path, options.references)
+        reference = options.reference(source, original)
         try:
             calls = answers(original, reference, sizes=options.axis_sizes, files=options.inputs).calls
         finally:
@@ -128,21 +128,22 @@ def _compare(
 ) -> Difference | None:
     """Converts with these values as outputs, and gives the first that differs."""
     model = source.read(options.static)
-    actual, random = _converted(model, options, call.inputs, {name: expected[name] for name in names})
+    _expose(model, {name: expected[name] for name in names})
+    random, quantized = random_outputs(model), quantized_outputs(model)
+    actual = _converted(model, options, call.inputs)
     for node in source.read(options.static).graph:
         for value in node.outputs:
             name = value.name or ""
             if name not in names or name in random:
                 continue
-            if not _agree(call, name, expected[name], actual, options.parts):
+            tolerance = tolerance_of(expected[name], options.parts, is_quantized=name in quantized)
+            if not _agree(call, name, expected[name], actual, tolerance):
                 return _difference(node, name, call, {**call.inputs, **expected}, actual, is_alone)
     return None
 
 
-def _converted(
-    model: ir.Model, options: Options, inputs: Tensors, expected: Tensors
-) -> tuple[dict[str, Array], Collection[str]]:
-    """What the conversion gives for these values, and which depend on random numbers."""
+def _expose(model: ir.Model, expected: Tensors) -> None:
+    """Makes these values outputs of the model."""
     public = set(model.graph.outputs)
     for value in [value for node in model.graph for value in node.outputs]:
         if value.name in expected and value not in public:
@@ -151,10 +152,13 @@ def _converted(
                 dtype = ir.DataType.STRING if array.dtype == object else ir.DataType.from_numpy(array.dtype)
                 value.type = ir.TensorType(dtype)
             model.graph.outputs.append(value)
-    random = random_outputs(model)
-    module = to_module(model, operators=registry(*options.families))
+
+
+def _converted(model: ir.Model, options: Options, inputs: Tensors) -> dict[str, Array]:
+    """What the conversion gives for the outputs."""
+    module = to_module(model, operators=options.registry())
     outputs = module.serve(*(tf.constant(inputs[name]) for name in module.input_names))
-    return {name: np.asarray(tensor.numpy()) for name, tensor in outputs.items()}, random
+    return {name: np.asarray(tensor.numpy()) for name, tensor in outputs.items()}
 
 
 class _OfOriginal:
@@ -185,6 +189,7 @@ def _onnx_runtime(proto: onnx.ModelProto, folder: Path | None) -> _Run:
     onnxruntime = import_runtime("onnxruntime", "onnxruntime")
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if folder is not None:
         settings.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder.resolve()))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), settings, providers=["CPUExecutionProvider"])
@@ -203,12 +208,12 @@ def _evaluator(proto: onnx.ModelProto, folder: Path | None, options: Options) ->
     return lambda feeds: zip(evaluator.output_names, evaluator.run(None, dict(feeds)), strict=True)
 
 
-def _agree(call: Call, name: str, wanted: Array, actual: Tensors, parts: Parts) -> bool:
+def _agree(call: Call, name: str, wanted: Array, actual: Tensors, tolerance: Tolerance) -> bool:
     """Whether a value is the same on both sides."""
     probe = Probe(Kind.RANDOM, call.name, {})
     given = {name: actual[name]} if name in actual else {}
     try:
-        check_parity("converted", [probe], {call.name: {name: wanted}}, {call.name: given}, tolerance_of(wanted, parts))
+        check_parity("converted", [probe], {call.name: {name: wanted}}, {call.name: given}, tolerance)
     except ParityError:
         return False
     return True

@@ -18,13 +18,15 @@ from onnx.reference.op_run import OpRun
 
 from contract.errors import UsageError
 from contract.files import beside
+from contract.hints import hint
+from pipeline.onnx_to_tf.coverage import defined_operators
 from pipeline.onnx_to_tf.loading import deserialize, read_proto
 from pipeline.onnx_to_tf.module import OnnxModule, save
 from pipeline.onnx_to_tf.ops import registry
 from pipeline.onnx_to_tf.passes import passes, run
 from pipeline.onnx_to_tf.passes.drop_zip_maps import DropZipMaps, zip_maps
-from pipeline.onnx_to_tf.references import reference_of
-from pipeline.onnx_to_tf.registry import Family, Registry
+from pipeline.onnx_to_tf.references import Reference, reference_of
+from pipeline.onnx_to_tf.registry import Family, Registry, short_domain
 from pipeline.onnx_to_tf.static_axes import fix_axes
 from pipeline.onnx_to_tf.tflite import write_tflite
 from pipeline.onnx_to_tf.verify import (
@@ -55,6 +57,8 @@ class Options:
         tflite: whether a .tflite file is written beside the folder.
         force: whether a SavedModel, and a .tflite file, that are there already are replaced.
         families: operators in addition to ours, which win over them.
+        as_defined: names of ONNX's own operators that are converted by the definition that the installed onnx has of
+            them, instead of by our function; what is verified then is that they answer as onnx's evaluator does.
         references: operators for onnx's reference evaluator, where ONNX Runtime does not know them.
         axis_sizes: sizes that a dynamic axis is tried with, by its name.
         inputs: .npz files, each with the inputs of a call, instead of random inputs.
@@ -65,10 +69,34 @@ class Options:
     tflite: bool = False
     force: bool = False
     families: Sequence[Family] = ()
+    as_defined: Sequence[str] = ()
     references: Sequence[type[OpRun]] = ()
     axis_sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     inputs: Sequence[Path] = ()
     parts: Parts = field(default_factory=Parts)
+
+    def registry(self) -> Registry:
+        """The operators that a model is converted with.
+
+        Raises:
+            UsageError: onnx has no definition of an operator that is to be converted by it.
+        """
+        for op_type in self.as_defined:
+            if op_type not in (defined := defined_operators()):
+                raise UsageError(f"{op_type}: onnx defines no such operator by others; {hint(op_type, defined)}")
+        return registry(*self.families, as_defined=self.as_defined)
+
+    def reference(self, source: "Source", model: ir.Model) -> Reference:
+        """What a model is held against.
+
+        Args:
+            source: with its file.
+            model: as it was read.
+        """
+        nodes = [*model.graph.all_nodes(), *(node for body in model.functions.values() for node in body.all_nodes())]
+        there = {node.op_type for node in nodes if not short_domain(node.domain)}
+        as_defined = [op_type for op_type in self.as_defined if op_type in there]
+        return reference_of(source.path, self.references, as_defined=as_defined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +191,14 @@ def convert(
     """
     out = Path(out)
     tflite = out.parent / f"{out.name}.tflite" if options.tflite else None
+    operators = options.registry()
     _check_target(out, tflite, model, options)
     with ExitStack() as stack:
         with progress("read"):
             source = stack.enter_context(opened(model))
             original = source.read(options.static)
         with progress("convert"):
-            module = to_module(source.read(options.static), operators=registry(*options.families))
+            module = to_module(source.read(options.static), operators=operators)
         folder = stack.enter_context(_replacing(out, options.force))
         with progress("save"):
             _save(module, folder)
@@ -236,7 +265,7 @@ def _save(module: OnnxModule, folder: Path) -> None:
 
 
 def _answers(source: Source, original: ir.Model, options: Options) -> Answers:
-    reference = reference_of(source.path, options.references)
+    reference = options.reference(source, original)
     try:
         return answers(original, reference, sizes=options.axis_sizes, files=options.inputs)
     finally:

@@ -10,7 +10,7 @@ from onnx.version import version as onnx_version
 from pipeline.onnx_to_tf.ops import registry
 from pipeline.onnx_to_tf.registry import Registry
 
-__all__ = ["Coverage", "Row", "coverage"]
+__all__ = ["Coverage", "Row", "coverage", "defined_operators"]
 
 _DOMAINS = {"": "ai.onnx", "ai.onnx.ml": "ai.onnx.ml", "ai.onnx.preview.training": "ai.onnx.preview.training"}
 """The domains whose changelog onnx has, and what they are called."""
@@ -89,6 +89,12 @@ def coverage(operators: Registry | None = None) -> Coverage:
     return Coverage(onnx_version, (*_of_onnx(operators), *_of_others(operators)))
 
 
+def defined_operators() -> list[str]:
+    """ONNX's own operators that onnx defines by others, in any version."""
+    schemas = onnx.defs.get_all_schemas_with_history()
+    return sorted({schema.name for schema in schemas if not schema.domain and _has_body(schema)})
+
+
 def _of_onnx(operators: Registry) -> Iterator[Row]:
     schemas: dict[tuple[str, str], dict[int, Any]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
@@ -100,7 +106,7 @@ def _of_onnx(operators: Registry) -> Iterator[Row]:
         left = [version for version in sorted(versions) if version not in served]
         expanded = [version for version in left if _has_body(versions[version])]
         missing = [v for v in left if v not in expanded and not versions[v].deprecated]
-        title = titles.get((domain, op_type), "")
+        title = titles.get((domain, op_type), "") if served else ""
         yield Row(_DOMAINS[domain], op_type, title, tuple(served), tuple(expanded), tuple(missing))
 
 

@@ -40,7 +40,7 @@ class OnnxModule(tf.Module):
         graph = model.graph
         inputs = [value for value in graph.inputs if value.const_value is None]
         self.input_names = tuple(str(value.name) for value in inputs)
-        variables = Variables()
+        variables = Variables(model.graphs())
         emitter = Emitter(registry, dict(model.opset_imports), variables)
 
         def serve(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -49,7 +49,8 @@ class OnnxModule(tf.Module):
         specs = [_spec(value, name) for value, name in zip(inputs, plain_names(self.input_names), strict=True)]
         self.serve = tf.function(serve, input_signature=specs, autograph=False)
         self.concrete = self.serve.get_concrete_function()
-        self.weights = dict(variables.made)
+        self.weights = variables.by_name
+        self._tracked = variables.all  # a SavedModel keeps what hangs on its module: also two weights of one name
 
 
 def save(module: OnnxModule, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """What a converted model is held against: the original in ONNX Runtime or, failing that, in onnx's own evaluator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,23 @@ import numpy as np
 import onnx_ir as ir
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.version import version as onnx_version
 
-import runtimes
 from contract.arrays import Array, Tensors
 from contract.errors import ConversionError, RuntimeRefusedError, SpecError
+from runtimes import onnx_runtime
 from runtimes.session import one_line
 
-__all__ = ["EVALUATOR", "REFUSALS", "Reference", "as_bytes", "as_texts", "random_outputs", "reference_of"]
+__all__ = [
+    "EVALUATOR",
+    "REFUSALS",
+    "Reference",
+    "as_bytes",
+    "as_texts",
+    "quantized_outputs",
+    "random_outputs",
+    "reference_of",
+]
 
 EVALUATOR = "onnx's reference evaluator"
 
@@ -29,6 +39,9 @@ _FAILURES = (
 """What the evaluator, which is plain Python and numpy, raises for what it does not know or cannot do."""
 
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+
+_QUANTIZING = ("QuantizeLinear", "DynamicQuantize", "QLinear", "QGemm", "QAttention")
+"""How the operators begin that round values to steps while the model runs, ONNX's own and ONNX Runtime's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +61,29 @@ class Reference:
     close: Callable[[], None]
 
 
-def reference_of(path: Path, operators: Sequence[type[OpRun]] = ()) -> Reference:
+def reference_of(path: Path, operators: Sequence[type[OpRun]] = (), *, as_defined: Collection[str] = ()) -> Reference:
     """Loads the original model.
 
     Args:
         path: the file; its external data lies beside it.
         operators: more operators of the evaluator's, for domains that neither of the two knows.
+        as_defined: operators of the model that mean what the installed onnx says, so that its evaluator is asked.
+
+    ONNX Runtime runs the graph that stands in the file: its optimizer puts approximations in place of some of it, such
+    as a softmax from a table of 256 values where its neighbours are quantized.
 
     Raises:
         ConversionError: neither takes it.
     """
-    try:
-        session = runtimes.load("onnxruntime", path)
-    except REFUSALS as err:
-        reason = one_line(err).removeprefix(f"{path}: ")
+    if as_defined:
+        reason = f"{', '.join(as_defined)} as onnx {onnx_version} defines it"
     else:
-        return Reference("onnxruntime", "", session.run, session.close)
+        try:
+            session = onnx_runtime.load(path, is_optimized=False)
+        except REFUSALS as err:
+            reason = one_line(err).removeprefix(f"{path}: ")
+        else:
+            return Reference("onnxruntime", "", session.run, session.close)
     try:
         evaluator = ReferenceEvaluator(str(path), new_ops=list(operators))
     except _FAILURES as err:
@@ -75,18 +95,30 @@ def reference_of(path: Path, operators: Sequence[type[OpRun]] = ()) -> Reference
 
 def random_outputs(model: ir.Model) -> dict[str, str]:
     """The outputs that depend on random numbers, each with the operator that draws them: no two runs give the same."""
-    random: dict[ir.Value, str] = {}
+    return _reached(model, lambda node: node.op_type in _RANDOM or (node.op_type == "Dropout" and _is_training(node)))
+
+
+def quantized_outputs(model: ir.Model) -> dict[str, str]:
+    """The outputs that depend on values which are quantized as the model runs, each with the operator that does it."""
+    return _reached(model, lambda node: node.op_type.startswith(_QUANTIZING))
+
+
+def _reached(model: ir.Model, is_wanted: Callable[[ir.Node], bool]) -> dict[str, str]:
+    """The outputs that depend on such a node, each with the operator of one."""
+    reached: dict[ir.Value, str] = {}
     for node in model.graph:
-        drawn = _drawn(node, model)
-        drawn = drawn or next((random[value] for value in node.inputs if value in random), "")
-        if drawn:
-            random.update(dict.fromkeys(node.outputs, drawn))
-    return {str(value.name): random[value] for value in model.graph.outputs if value in random}
+        found = _found(node, model, is_wanted)
+        found = found or next((reached[value] for value in node.inputs if value in reached), "")
+        if found:
+            reached.update(dict.fromkeys(node.outputs, found))
+    return {str(value.name): reached[value] for value in model.graph.outputs if value in reached}
 
 
-def _drawn(node: ir.Node, model: ir.Model, seen: frozenset[Any] = frozenset()) -> str:
-    """The operator in a node that draws random numbers, in its subgraphs and its function too; else an empty text."""
-    if node.op_type in _RANDOM or (node.op_type == "Dropout" and _is_training(node)):
+def _found(
+    node: ir.Node, model: ir.Model, is_wanted: Callable[[ir.Node], bool], seen: frozenset[Any] = frozenset()
+) -> str:
+    """The operator of such a node: this one, or one in its subgraphs or its function; else an empty text."""
+    if is_wanted(node):
         return node.op_type
     key = node.op_identifier()
     inner: list[ir.Node] = []
@@ -97,7 +129,7 @@ def _drawn(node: ir.Node, model: ir.Model, seen: frozenset[Any] = frozenset()) -
             inner += list(attribute.as_graph())
         elif attribute.type == ir.AttributeType.GRAPHS:
             inner += [nested for graph in attribute.as_graphs() for nested in graph]
-    return next(filter(None, (_drawn(nested, model, seen | {key}) for nested in inner)), "")
+    return next(filter(None, (_found(nested, model, is_wanted, seen | {key}) for nested in inner)), "")
 
 
 def _is_training(node: ir.Node) -> bool:

@@ -1,5 +1,6 @@
 """The weights of an ONNX model as variables."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,32 @@ _TRAINED = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataT
 class Variables:
     """Makes a variable of each initializer that is a weight: of a floating-point type, with more than one element.
 
-    Whole numbers and scalars stay constants: they are shapes, axes and factors. Variables are made when they are first
-    read.
+    Whole numbers and scalars stay constants: they are shapes, axes and factors. All variables are made before anything
+    is traced: TensorFlow traces a function twice that makes some.
 
-    Attributes:
-        made: the variables, by the initializer's name.
+    Args:
+        graphs: the model's graph and those within it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, graphs: Iterable[ir.Graph]) -> None:
         """See the class."""
-        self.made: dict[str, tf.Variable] = {}
         self._arrays: dict[ir.Value, NDArray[Any]] = {}
+        self._made = {
+            value: tf.Variable(self.array(value), name=scope_name(value.name or "weight"))
+            for graph in graphs
+            for value in graph.initializers.values()
+            if self.holds(value) and value.uses()
+        }
+
+    @property
+    def all(self) -> list[tf.Variable]:
+        """Every variable."""
+        return list(self._made.values())
+
+    @property
+    def by_name(self) -> dict[str, tf.Variable]:
+        """The variables by the name of the initializer; of one name in several graphs, the first has it."""
+        return {str(value.name): variable for value, variable in reversed(self._made.items())}
 
     def holds(self, value: ir.Value) -> bool:
         """Whether an initializer is a weight."""
@@ -46,8 +62,4 @@ class Variables:
 
     def read(self, value: ir.Value) -> tf.Tensor:
         """Reads the weight in TensorFlow's current graph."""
-        name = value.name or ""
-        if name not in self.made:
-            with tf.init_scope():
-                self.made[name] = tf.Variable(self.array(value), name=scope_name(name))
-        return tf.convert_to_tensor(self.made[name])
+        return tf.convert_to_tensor(self._made[value])

@@ -1,7 +1,7 @@
 """Holds a SavedModel, loaded again from disk, against the ONNX model that it was made from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from contract.errors import ParityError, RuntimeRefusedError, SpecError
 from contract.tolerance import Tolerance
 from pipeline.onnx_to_tf.passes.drop_zip_maps import zip_maps
 from pipeline.onnx_to_tf.probing import Call, check_axes, given_call, random_calls
-from pipeline.onnx_to_tf.references import REFUSALS, Reference, random_outputs
+from pipeline.onnx_to_tf.references import REFUSALS, Reference, quantized_outputs, random_outputs
 from pipeline.verify.parity import check_parity
 from pipeline.verify.probes import Kind, Probe
 from runtimes.quiet import silent_stderr
@@ -31,6 +31,14 @@ _TOLERANCES = {
 }
 _EXACT = Tolerance()
 """For whole numbers, truth values and strings."""
+
+_QUANTIZED = 5e-2
+"""As part of the largest value: about six steps of eight bits over a symmetric range.
+
+A value halfway between two steps goes to either by the last bit of what it was computed from, and others follow it.
+"""
+_QUANTIZED_STEPS = 3
+"""Of an output that is itself a quantized value of eight bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Answers:
         calls: the calls.
         outputs: of each call.
         random: the outputs that depend on random numbers, and the operator that draws them.
+        quantized: the outputs that depend on quantized values, and the operator that quantizes.
         maps: the outputs that are a map for each row in ONNX, a ZipMap's, and a tensor here.
         is_telling: False where some output is NaN throughout, whatever was tried.
     """
@@ -65,6 +74,7 @@ class Answers:
     calls: tuple[Call, ...]
     outputs: tuple[Tensors, ...]
     random: Mapping[str, str]
+    quantized: Mapping[str, str]
     maps: tuple[str, ...]
     is_telling: bool
 
@@ -80,7 +90,7 @@ class Verification:
         calls: the sizes or the file of each call.
         max_abs_diff: the largest difference over all calls and outputs.
         values: how many values were compared.
-        notes: what was not compared, and why.
+        notes: what was not compared, or not as closely as other values are, and why.
     """
 
     runtime: str
@@ -107,14 +117,10 @@ def answers(
         UsageError: an axis or a file is not there, or does not fit.
         SpecError: the original takes none of the inputs.
     """
-    random, maps = random_outputs(model), tuple(zip_maps(model))
     check_axes(model, sizes)
     if files:
         given = tuple(given_call(model, file) for file in files)
-        outputs = tuple(_asked(reference, call) for call in given)
-        return Answers(
-            reference.runtime, reference.reason, given, outputs, random, maps, all(map(_is_telling, outputs))
-        )
+        return _answers(model, reference, given, [_asked(reference, call) for call in given])
     refused: tuple[Call, Exception] | None = None
     untelling: Answers | None = None
     for attempt in random_calls(model, sizes):
@@ -134,10 +140,8 @@ def answers(
             chosen.append(taken[-1])
         if len(chosen) < len(attempt):
             continue
-        calls, outputs = tuple(call for call, _ in chosen), tuple(output for _, output in chosen)
-        is_telling = all(map(_is_telling, outputs))
-        found = Answers(reference.runtime, reference.reason, calls, outputs, random, maps, is_telling)
-        if is_telling:
+        found = _answers(model, reference, [call for call, _ in chosen], [output for _, output in chosen])
+        if found.is_telling:
             return found
         untelling = untelling or found
     if untelling is not None:
@@ -177,7 +181,7 @@ def check_file(
             if name in asked.random:
                 _check_shape(where, name, wanted, given)
                 continue
-            tolerance = tolerance_of(wanted, parts)
+            tolerance = tolerance_of(wanted, parts, is_quantized=name in asked.quantized)
             parity = check_parity(where, [probe], {call.name: {name: wanted}}, {call.name: given}, tolerance)
             largest, values = max(largest, parity.max_abs_diff), values + parity.values
     notes = [
@@ -187,16 +191,26 @@ def check_file(
     notes += [
         f"{name} is a map for each row in ONNX, and here a tensor of a column for each class" for name in asked.maps
     ]
+    notes += [
+        f"{name} depends on quantized values ({op_type}): it may be off by "
+        f"{tolerance_of(asked.outputs[0][name], parts, is_quantized=True)}, as any of them may be rounded either way"
+        for name, op_type in asked.quantized.items()
+        if name not in asked.random
+    ]
     if not asked.is_telling:
         notes.append("an output is NaN for all inputs that were tried; give better ones by --input FILE.npz")
     names = tuple(call.name for call in asked.calls)
     return Verification(runtime, asked.runtime, asked.reason, names, largest, values, tuple(notes))
 
 
-def tolerance_of(array: Array, parts: Parts) -> Tolerance:
-    """How far the values of an output may be off."""
+def tolerance_of(array: Array, parts: Parts, *, is_quantized: bool = False) -> Tolerance:
+    """How far the values of an output may be off; further where they depend on quantized values."""
     name = array.dtype.name
     default = _TOLERANCES.get("float8" if name.startswith("float8") else name, _EXACT)
+    if default is _EXACT and is_quantized and array.dtype in (np.int8, np.uint8) and parts.atol is None:
+        return Tolerance(atol=_QUANTIZED_STEPS)
+    if default is not _EXACT and is_quantized:
+        default = replace(default, of_largest=max(default.of_largest, _QUANTIZED))
     if default is _EXACT:
         return _EXACT if parts.atol is None or array.dtype.kind not in "iu" else Tolerance(atol=parts.atol)
     return Tolerance(
@@ -237,6 +251,19 @@ def _run_in_python(loaded: tf.Module, inputs: Tensors) -> dict[str, Array]:
     except (tf.errors.OpError, TypeError, ValueError) as err:
         raise RuntimeRefusedError(" ".join(str(err).split())) from err
     return {name: np.asarray(tensor.numpy()) for name, tensor in outputs.items()}
+
+
+def _answers(model: ir.Model, reference: Reference, calls: Sequence[Call], outputs: Sequence[Tensors]) -> Answers:
+    return Answers(
+        runtime=reference.runtime,
+        reason=reference.reason,
+        calls=tuple(calls),
+        outputs=tuple(outputs),
+        random=random_outputs(model),
+        quantized=quantized_outputs(model),
+        maps=tuple(zip_maps(model)),
+        is_telling=all(map(_is_telling, outputs)),
+    )
 
 
 def _asked(reference: Reference, call: Call) -> Tensors:

@@ -39,7 +39,7 @@ def choose(*, out: Path, converters: Sequence[str], **made: Path) -> Result:
         write_json(
             out / "parity.json", {"hop": parity["hop"], "converter": converter, "why": why, "checks": parity["checks"]}
         )
-        return {"note": f"{converter}: {why}"}
+        return {"note": f"{converter}: {why}"} if len(converters) > 1 else {}
     raise ParityError("no converter passed: " + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
 
 

@@ -130,8 +130,18 @@ def test_an_input_that_no_memory_holds(refused, tmp_path):
 
 def test_an_operator_that_nobody_converts(refused, tmp_path):
     onnx.save(model(helper.make_node("Mish", ["x"], ["y"], name="a fish")), tmp_path / "mish.onnx")
-    line = refused(tmp_path / "mish.onnx")
+    line = refused(tmp_path / "mish.onnx", "--converter", "onnx-tf")
     assert "Mish is not implemented (domain ai.onnx, opset 18, node 'a fish')" in line
+
+
+def test_an_operator_of_onnx_runtime_that_our_converter_lacks(refused, tmp_path):
+    hashed = model(helper.make_node("MurmurHash3", ["x"], ["y"], domain="com.microsoft", name="bucket"))
+    hashed.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    hashed.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT32
+    onnx.save(hashed, tmp_path / "hash.onnx")
+    line = refused(tmp_path / "hash.onnx")
+    assert "convert.showdown.onnx: MurmurHash3 (domain com.microsoft, opset 1, node 'bucket'): no function conv" in line
+    assert "it is fed by 'x' float[batch,4]" in line
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a.b", ".", "-x", "or_gate"])

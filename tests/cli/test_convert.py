@@ -134,6 +134,7 @@ def test_coverage_lists_the_operators(showdown):
         (["{net}", "-o", "{out}", "--operators", "absent.py"], "absent.py: there is no such file"),
         (["{net}", "-o", "{out}", "--operators", "README.md"], "README.md: not a Python file"),
         (["{net}", "-o", "{out}", "--operators", "cli/paths.py"], "cli/paths.py: it needs `ops = Family"),
+        (["{net}", "-o", "{out}", "--as-defined", "Conv"], "Conv: onnx defines no such operator by others"),
         (["{net}", "-o", "{net}"], "the model itself lies there"),
         (["{net}", "-o", "tests"], "tests: a folder with other files than a SavedModel"),
     ],
@@ -177,6 +178,17 @@ def test_a_folder_without_permission_is_one_line(showdown, net, obedient, tmp_pa
     done = showdown("convert", net, "-o", tmp_path / "locked" / "net", around=lambda *command: [*obedient, *command])
     assert done.returncode == 1
     assert error_of(done).endswith("no permission to write there; choose another folder with -o")
+
+
+def test_operators_are_taken_as_onnx_defines_them(showdown, net, tmp_path):
+    done = showdown("convert", net, "-o", tmp_path / "net", "--as-defined", "Attention,Gelu")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(showdown("convert", "--coverage", "--as-defined", "Attention,Gelu", "--json").stdout)
+    rows = {row["op_type"]: row for row in told["operators"] if row["domain"] == "ai.onnx"}
+    assert [(rows[name]["converted"], rows[name]["expanded"]) for name in ("Attention", "Gelu")] == [
+        ([], [23]),
+        ([], [20]),
+    ]
 
 
 def test_debug_shows_the_traceback(showdown, net, tmp_path):

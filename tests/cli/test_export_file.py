@@ -91,7 +91,7 @@ def test_every_file_is_verified_against_the_file_itself(report):
     assert verdicts == {
         name: {"verified"}
         for name in (
-            *("my_words by onnx-tf", "my_words"),
+            *("my_words by showdown", "my_words"),
             *(f"my_words.{recipe}.tflite" for recipe in ("float32", "float16", "dynamic", "int8", "int8_float_io")),
         )
     }

@@ -1,7 +1,5 @@
 """What stands between layers, elementwise."""
 
-import math
-
 import tensorflow as tf
 
 from pipeline.onnx_to_tf.node import Node
@@ -38,7 +36,7 @@ def prelu(node: Node, x: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
         slope = tf.reshape(slope, [-1, *[1] * (x.shape.rank - 2)])
     if x.dtype.is_floating:
         # The form that TFLite has a kernel for.
-        return widened(lambda value, factor: tf.nn.relu(value) - factor * tf.nn.relu(-value), x, slope)
+        return widened(lambda value, factor: tf.nn.relu(value) + -factor * tf.nn.relu(-value), x, slope)
     return widened(lambda value, factor: tf.where(tf.less(value, 0), factor * value, value), x, slope)
 
 
@@ -150,6 +148,5 @@ def gelu(node: Node, x: tf.Tensor) -> tf.Tensor:
 
 def gelu_of(x: tf.Tensor, *, is_approximate: bool = False) -> tf.Tensor:
     """Gaussian error linear unit (Hendrycks and Gimpel, 2016); in floating point."""
-    if is_approximate:
-        return 0.5 * x * (1 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-    return 0.5 * x * (1 + error_function(x * math.sqrt(0.5)))
+    # TFLite has a kernel for each of the two, and its converter finds them in this form.
+    return tf.nn.gelu(x, approximate=is_approximate)

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from pipeline.onnx_to_tf.node import Node
 from pipeline.onnx_to_tf.ops.broadcasting import aligned
+from pipeline.onnx_to_tf.ops.elementary import absolute, floor_quotient, whole_power
+from pipeline.onnx_to_tf.ops.sizes import is_size
 from pipeline.onnx_to_tf.ops.widening import via, wide, widened
 from pipeline.onnx_to_tf.registry import Family
 
@@ -25,7 +27,11 @@ def add(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 @ops.register("Sub", 1, 6, 7, 13, 14)
 def sub(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """The difference."""
-    return widened(tf.subtract, a, aligned(node, a, b))
+    b = aligned(node, a, b)
+    if a.dtype.is_floating and node.static(a) is not None:
+        # TFLite's converter (2.21) moves a transposition from behind b over the difference, and swaps the two.
+        return widened(lambda left, right: -right + left, a, b)
+    return widened(tf.subtract, a, b)
 
 
 @ops.register("Mul", 1, 6, 7, 13, 14)
@@ -39,15 +45,27 @@ def div(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """The quotient; of whole numbers towards zero, as in C."""
     b = aligned(node, a, b)
     if a.dtype.is_floating:
-        return widened(tf.divide, a, b)
+        return widened(_quotient, a, b) if node.static(a) is not None else widened(tf.divide, a, b)
     if a.dtype.is_unsigned:
         return widened(tf.math.floordiv, a, b)
+    if a.dtype == tf.int64 and all(value is not None and is_size(value) for value in node.node.inputs):
+        # TFLite divides no int64, and its sizes are int32.
+        return via(tf.int32, _truncated_quotient, a, b)
     return widened(_truncated_quotient, a, b)
+
+
+def _quotient(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Of a constant: TFLite (2.21) moves a transposition over it and swaps the two, unless it is a vector."""
+    if b.shape.rank == 0:
+        return tf.divide(a, b)
+    if a.shape.num_elements() == 1 and (a.shape.rank or 0) <= (b.shape.rank or 0):
+        return tf.divide(tf.reshape(a, [1]), b)
+    return tf.divide(tf.ones([1], b.dtype), b) * a
 
 
 def _truncated_quotient(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """From the quotient towards minus infinity, which TFLite has."""
-    quotient = tf.math.floordiv(a, b)
+    quotient = floor_quotient(a, b)
     has_rest = tf.not_equal(quotient * b, a)
     is_negative = tf.not_equal(tf.less(a, 0), tf.less(b, 0))
     return quotient + tf.cast(tf.logical_and(has_rest, is_negative), a.dtype)
@@ -62,8 +80,14 @@ def mod(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 def _rest_like_dividend(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     if a.dtype.is_unsigned:
         return tf.math.floormod(a, b)
+    if not a.dtype.is_floating:
+        rest = tf.math.floormod(a, b)
+        is_wrong = tf.logical_and(tf.not_equal(rest, 0), tf.not_equal(tf.less(a, 0), tf.less(b, 0)))
+        return tf.where(is_wrong, rest - b, rest)
     rest = tf.math.floormod(tf.abs(a), tf.abs(b))
-    return tf.where(tf.less(a, 0), -rest, rest)
+    signed = tf.where(tf.less(a, 0), -rest, rest)
+    # Of a negative zero the rest is one too.
+    return tf.where(tf.logical_and(tf.equal(a, 0), tf.equal(rest, 0)), a, signed)
 
 
 @ops.register("Pow", 1, 7, 12, 13, 15)
@@ -71,12 +95,19 @@ def pow_(node: Node, base: tf.Tensor, exponent: tf.Tensor) -> tf.Tensor:
     """The power, in the type of the base; the exponent may have another."""
     exponent = aligned(node, base, exponent)
     known = node.static(exponent)
-    if known is not None and known.size == 1 and known.ravel()[0] == 2 and known.ndim <= (base.shape.rank or 0):
-        return widened(tf.square, base)
+    if known is not None and known.size == 1 and known.ndim <= (base.shape.rank or 0):
+        # ONNX Runtime multiplies for these two as well.
+        if known.item() == 2:
+            return widened(tf.square, base)
+        if known.item() == 3:
+            return widened(lambda value: value * value * value, base)
+        if not base.dtype.is_floating and exponent.dtype.is_floating and float(known.item()).is_integer():
+            exponent = tf.constant(known.astype(np.int64))
     if exponent.dtype.is_floating and not base.dtype.is_floating:
         return via(tf.float64, tf.pow, base, exponent)
     left = wide(base)
-    return tf.cast(tf.pow(left, tf.cast(exponent, left.dtype)), base.dtype)
+    power = tf.pow if base.dtype.is_floating or base.dtype.is_unsigned else whole_power
+    return tf.cast(power(left, tf.cast(exponent, left.dtype)), base.dtype)
 
 
 @ops.register("Neg", 1, 6, 13)
@@ -88,7 +119,7 @@ def neg(node: Node, x: tf.Tensor) -> tf.Tensor:
 @ops.register("Abs", 1, 6, 13)
 def abs_(node: Node, x: tf.Tensor) -> tf.Tensor:
     """The absolute value."""
-    return x if x.dtype.is_unsigned else widened(tf.abs, x)
+    return x if x.dtype.is_unsigned else widened(absolute, x)
 
 
 @ops.register("Sign", 9, 13)
@@ -96,13 +127,15 @@ def sign(node: Node, x: tf.Tensor) -> tf.Tensor:
     """-1, 0 or 1."""
     if x.dtype.is_unsigned:
         return tf.cast(tf.not_equal(x, tf.zeros([], x.dtype)), x.dtype)
+    if x.dtype.is_integer:
+        return widened(lambda value: tf.minimum(tf.maximum(value, -tf.ones([], value.dtype)), 1), x)
     return widened(tf.sign, x)
 
 
 @ops.register("Reciprocal", 1, 6, 13)
 def reciprocal(node: Node, x: tf.Tensor) -> tf.Tensor:
     """One by x."""
-    return widened(lambda value: tf.divide(tf.ones([], value.dtype), value), x)
+    return widened(lambda value: _quotient(tf.ones([], value.dtype), value), x)
 
 
 @ops.register("Sqrt", 1, 6, 13)
@@ -180,7 +213,7 @@ def clip_by_attributes(node: Node, x: tf.Tensor) -> tf.Tensor:
 
 @ops.register("Clip", 11, 12, 13)
 def clip(node: Node, x: tf.Tensor, low: tf.Tensor | None = None, high: tf.Tensor | None = None) -> tf.Tensor:
-    """Between two inputs, each of which may be missing; where they cross, the greater one holds for all."""
+    """Between two inputs, each of which may be missing; where they cross, the upper one holds for all."""
     least, most = node.static(low), node.static(high)
     if (low is None or least is not None) and (high is None or most is not None):
         return _clipped(x, None if least is None else least.item(), None if most is None else most.item())
@@ -196,6 +229,10 @@ def _clipped(x: tf.Tensor, low: float | None, high: float | None) -> tf.Tensor:
     if x.dtype.is_floating and low == 0 and high == 6:
         return widened(tf.nn.relu6, x)
 
+    # An infinite bound says nothing, and the converter to TFLite would make it a finite one.
+    low = None if low == -np.inf else low
+    high = None if high == np.inf else high
+
     def clipped(value: tf.Tensor) -> tf.Tensor:
         if low is not None:
             value = tf.maximum(value, tf.constant(low, value.dtype))
@@ -207,5 +244,12 @@ def _clipped(x: tf.Tensor, low: float | None, high: float | None) -> tf.Tensor:
 @ops.register("BitShift", 11)
 def bit_shift(node: Node, x: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
     """Bits moved to the left or to the right."""
-    is_left = node.text("direction") == "LEFT"
-    return (tf.bitwise.left_shift if is_left else tf.bitwise.right_shift)(x, places)
+    if node.text("direction") != "LEFT":
+        return tf.bitwise.right_shift(x, places)
+    if x.dtype == tf.uint64:
+        return tf.bitwise.left_shift(x, places)
+    # A product, since TFLite shifts to the right alone; moved by its size or more, nothing is left.
+    bits = 8 * x.dtype.size
+    left = wide(x)
+    factors = tf.constant([*(1 << place for place in range(bits)), 0], left.dtype)
+    return tf.cast(left * tf.gather(factors, tf.minimum(tf.cast(places, tf.int32), bits)), x.dtype)

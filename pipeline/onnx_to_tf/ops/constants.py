@@ -1,5 +1,8 @@
 """Values that the model holds."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,7 +13,7 @@ __all__ = ["ops"]
 
 ops = Family("Constants")
 
-_STATED = {
+_STATED: dict[str, Callable[[Node], Any]] = {
     "value_float": lambda node: np.float32(node.number("value_float")),
     "value_floats": lambda node: np.array(node.numbers("value_floats"), np.float32),
     "value_int": lambda node: np.int64(node.integer("value_int")),

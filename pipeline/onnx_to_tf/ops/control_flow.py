@@ -101,7 +101,8 @@ def loop(node: Node, trip_count: tf.Tensor | None, condition: tf.Tensor | None, 
     outputs = body.graph.outputs[1 + len(initial) :]
     counts = node.static_integers(trip_count)
     is_run = going is None and counts is not None and counts[0] > 0 and condition is None
-    carried, lists = _iterated(step, list(initial), outputs, limit=limit, going=going)
+    example = step if counts is not None and counts[0] > 0 else None  # without iterations it may not be called at all
+    carried, lists = _iterated(step, list(initial), outputs, limit=limit, going=going, example=example)
     return (*carried, *(_stacked(each, is_run=is_run) for each in lists))
 
 
@@ -116,7 +117,7 @@ def scan_batched(node: Node, lengths: tf.Tensor | None, *inputs: tf.Tensor) -> t
     carried = len(inputs) - scanned
     reversed_ = node.integers("directions", None) or [0] * scanned
     known = inputs[-1].shape[1]
-    most = tf.shape(inputs[-1], tf.int64)[1] if known is None else tf.constant(known, tf.int64)
+    most = tf.cast(tf.shape(inputs[-1])[1], tf.int64) if known is None else tf.constant(known, tf.int64)
 
     def padded(x: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
         if lengths is not None:
@@ -137,7 +138,7 @@ def scan_batched(node: Node, lengths: tf.Tensor | None, *inputs: tf.Tensor) -> t
         )
         return going, [], [*last, *(padded(_stacked(each, is_run=False), steps) for each in lists)]
 
-    _, lists = _iterated(entry, [], body.graph.outputs, limit=tf.shape(inputs[-1], tf.int64)[0], going=None)
+    _, lists = _iterated(entry, [], body.graph.outputs, limit=tf.cast(tf.shape(inputs[-1])[0], tf.int64), going=None)
     return tuple(_stacked(each, is_run=False) for each in lists)
 
 
@@ -155,13 +156,18 @@ def scan(node: Node, *inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
 
     turned = [_axis_moved(x, axis, 0) for x, axis in zip(sequences, axes, strict=True)]
     steps = next((x.shape[0] for x in turned if x.shape[0] is not None), None)
-    limit = tf.shape(turned[0], tf.int64)[0] if steps is None else tf.constant(steps, tf.int64)
+    limit = tf.cast(tf.shape(turned[0])[0], tf.int64) if steps is None else tf.constant(steps, tf.int64)
     rows = [
         TensorList.of_rows(tf.reverse(x, [0]) if is_reversed else x)
         for x, is_reversed in zip(turned, reversed_, strict=True)
     ]
     carried, lists = _iterated(
-        _step(body, rows), list(initial), body.graph.outputs[len(initial) :], limit=limit, going=None
+        _step(body, rows),
+        list(initial),
+        body.graph.outputs[len(initial) :],
+        limit=limit,
+        going=None,
+        example=_example(body, turned),
     )
     outputs = []
     for each, axis, is_reversed in zip(lists, output_axes, output_reversed, strict=True):
@@ -183,8 +189,27 @@ def _step(body: Subgraph, rows: Sequence[TensorList]) -> Step:
     return step
 
 
+def _example(body: Subgraph, sequences: Sequence[tf.Tensor]) -> Step:
+    """The body of a Scan, fed with zeros of the size of its rows."""
+
+    def step(index: tf.Tensor, going: tf.Tensor, values: list[Any]) -> tuple[tf.Tensor, list[Any], list[tf.Tensor]]:
+        zeros = [tf.zeros(tf.shape(x)[1:], x.dtype) for x in sequences]
+        for row, x in zip(zeros, sequences, strict=True):
+            row.set_shape(x.shape[1:])
+        outputs = body(*values, *zeros)
+        return going, outputs[: len(values)], outputs[len(values) :]
+
+    return step
+
+
 def _iterated(
-    step: Step, carried: list[Any], outputs: Sequence[ir.Value], *, limit: tf.Tensor | None, going: tf.Tensor | None
+    step: Step,
+    carried: list[Any],
+    outputs: Sequence[ir.Value],
+    *,
+    limit: tf.Tensor | None,
+    going: tf.Tensor | None,
+    example: Step | None = None,
 ) -> tuple[list[Any], list[TensorList]]:
     """A loop.
 
@@ -198,6 +223,7 @@ def _iterated(
         outputs: of the body: those that are scanned.
         limit: how often at most: int64, shape [].
         going: whether to begin, where the body says whether to go on, else None: bool, shape [].
+        example: as ``step``, but may be called outside of the loop, and without any iteration.
 
     Returns:
         the last carried values, and each scan output as the list of its elements.
@@ -206,7 +232,7 @@ def _iterated(
     scanned = [_guess(value) for value in outputs]
     while True:
         try:
-            return _while(step, carried, layouts, scanned, limit, going)
+            return _while(step, carried, layouts, scanned, limit, going, example)
         except _Changed as changed:
             layouts, scanned = changed.carried, changed.scanned
 
@@ -218,11 +244,16 @@ def _while(
     scanned: list[TensorLayout],
     limit: tf.Tensor | None,
     going: tf.Tensor | None,
+    example: Step | None,
 ) -> tuple[list[Any], list[TensorList]]:
     is_counted = going is None
     flags = [] if going is None else [going]
     packed = [tensor for value, layout in zip(carried, layouts, strict=True) for tensor in pack(value, layout)]
-    lists = [_reserved(each, limit) if is_counted else TensorList.empty(each.dtype).handle for each in scanned]
+    likes = _examples(example if is_counted else None, carried, scanned)
+    lists = [
+        _reserved(each, limit, like) if is_counted else TensorList.empty(each.dtype).handle
+        for each, like in zip(scanned, likes, strict=True)
+    ]
     first, last = 1 + len(flags), 1 + len(flags) + len(packed)
 
     def condition(index: tf.Tensor, *state: tf.Tensor) -> tf.Tensor:
@@ -255,12 +286,25 @@ def _while(
     return _unpacked(state[first:last], layouts), handles
 
 
-def _reserved(layout: TensorLayout, limit: tf.Tensor) -> tf.Tensor:
+def _examples(example: Step | None, carried: list[Any], scanned: list[TensorLayout]) -> list[tf.Tensor | None]:
+    """For each scan output whose sizes are not known at conversion one element; of which only the sizes are used."""
+    is_wanted = [layout.shape.rank is not None and not layout.shape.is_fully_defined() for layout in scanned]
+    if example is None or not any(is_wanted):
+        return [None] * len(scanned)
+    _, _, elements = example(tf.constant(0, tf.int64), tf.constant(True), carried)
+    return [element if wanted else None for element, wanted in zip(elements, is_wanted, strict=True)]
+
+
+def _reserved(layout: TensorLayout, limit: tf.Tensor, like: tf.Tensor | None) -> tf.Tensor:
+    """A list to be filled. TFLite takes one whose elements have unknown sizes only where it is made of a tensor."""
+    count = tf.maximum(tf.cast(limit, tf.int32), 0)
+    if like is not None:
+        zeros = tf.zeros(tf.concat([[count], tf.shape(like)], 0), layout.dtype)
+        zeros.set_shape([None, *layout.shape])
+        return TensorList.of_rows(zeros).handle
     shape = -1 if layout.shape.rank is None else [-1 if axis is None else axis for axis in layout.shape]
     return tf.raw_ops.TensorListReserve(
-        element_shape=tf.constant(shape, tf.int32),
-        num_elements=tf.maximum(tf.cast(limit, tf.int32), 0),
-        element_dtype=layout.dtype,
+        element_shape=tf.constant(shape, tf.int32), num_elements=count, element_dtype=layout.dtype
     )
 
 

@@ -48,7 +48,8 @@ def axis_of(node: Node, axis: int, rank: int) -> int:
 def dimension(x: tf.Tensor, axis: int, dtype: tf.DType = tf.int32) -> Entry:
     """The size of an axis."""
     known = x.shape[axis]
-    return tf.shape(x, out_type=dtype)[axis] if known is None else int(known)
+    # Not int64 from the start: TFLite's converter (2.21) narrows a shape, and what is taken from it it does not.
+    return tf.cast(tf.shape(x)[axis], dtype) if known is None else int(known)
 
 
 def dimensions(x: tf.Tensor, dtype: tf.DType = tf.int32) -> list[Entry]:

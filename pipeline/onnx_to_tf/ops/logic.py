@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from pipeline.onnx_to_tf.node import Node
 from pipeline.onnx_to_tf.ops.broadcasting import aligned
-from pipeline.onnx_to_tf.ops.widening import wide
+from pipeline.onnx_to_tf.ops.elementary import is_infinite
+from pipeline.onnx_to_tf.ops.widening import wide, widened
 from pipeline.onnx_to_tf.registry import Family
 
 __all__ = ["ops"]
@@ -91,11 +92,10 @@ def is_nan(node: Node, x: tf.Tensor) -> tf.Tensor:
 def is_inf(node: Node, x: tf.Tensor) -> tf.Tensor:
     """Whether it is infinite, of the signs that the node asks for."""
     x = _as_float(x)
-    signs = [sign for name, sign in (("positive", 1), ("negative", -1)) if node.integer(f"detect_{name}", 1)]
-    if not signs:
+    positive, negative = (bool(node.integer(f"detect_{sign}", 1)) for sign in ("positive", "negative"))
+    if not positive and not negative:
         return tf.zeros_like(x, tf.bool)
-    value = tf.abs(x) if len(signs) == 2 else x * signs[0]
-    return tf.equal(value, tf.constant(float("inf"), x.dtype))
+    return is_infinite(x, positive=positive, negative=negative)
 
 
 def _as_float(x: tf.Tensor) -> tf.Tensor:
@@ -106,22 +106,42 @@ def _as_float(x: tf.Tensor) -> tf.Tensor:
 @ops.register("BitwiseAnd", 18)
 def bitwise_and(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """The bits that both have."""
-    return tf.bitwise.bitwise_and(a, b)
+    return widened(_common_bits, a, b) if _is_narrow(a) else tf.bitwise.bitwise_and(a, b)
 
 
 @ops.register("BitwiseOr", 18)
 def bitwise_or(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """The bits that one has, or both."""
-    return tf.bitwise.bitwise_or(a, b)
+    if not _is_narrow(a):
+        return tf.bitwise.bitwise_or(a, b)
+    return widened(lambda v, w: tf.bitwise.bitwise_xor(v, w) + _common_bits(v, w), a, b)
 
 
 @ops.register("BitwiseXor", 18)
 def bitwise_xor(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """The bits that one alone has."""
-    return tf.bitwise.bitwise_xor(a, b)
+    return widened(tf.bitwise.bitwise_xor, a, b) if _is_narrow(a) else tf.bitwise.bitwise_xor(a, b)
+
+
+def _is_narrow(x: tf.Tensor) -> bool:
+    """Whether int32 has all of its values: TFLite has kernels for the bits of no wider type."""
+    return bool(wide(x).dtype == tf.int32)
+
+
+def _common_bits(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """The bits that two int32 both have, from those in which they differ: a + b = (a xor b) + 2 (a and b).
+
+    TFLite has no kernel for it. Without their last bits the sum does not leave int32.
+    """
+    one = tf.ones([], tf.int32)
+    upper_a, upper_b = tf.bitwise.right_shift(a, one), tf.bitwise.right_shift(b, one)
+    upper = tf.bitwise.right_shift(upper_a + upper_b - tf.bitwise.bitwise_xor(upper_a, upper_b), one)
+    return 2 * upper + (a - 2 * upper_a) * (b - 2 * upper_b)
 
 
 @ops.register("BitwiseNot", 18)
 def bitwise_not(node: Node, x: tf.Tensor) -> tf.Tensor:
     """The bits that it has not."""
-    return tf.bitwise.invert(x)
+    if x.dtype in (tf.uint32, tf.uint64):
+        return tf.bitwise.invert(x)
+    return widened(lambda value: (x.dtype.max if x.dtype.is_unsigned else -1) - value, x)

@@ -113,7 +113,9 @@ def qlinear_mul(
     y_zero: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """The product, entry by entry."""
-    return _rounded(shifted(a, a_zero) * shifted(b, b_zero) * (a_scale * b_scale / y_scale), _zero(y_zero, a))
+    # Whole: TensorFlow's optimizer would else multiply one factor with the scale first, which rounds otherwise.
+    product = tf.cast(shifted(a, a_zero) * shifted(b, b_zero), tf.int32)
+    return _rounded(tf.cast(product, tf.float32) * (a_scale * b_scale / y_scale), _zero(y_zero, a))
 
 
 @ops.register("QLinearSigmoid", domain=_MICROSOFT)

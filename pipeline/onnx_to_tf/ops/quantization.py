@@ -5,7 +5,6 @@ whole number below 2**24 is exact, of operands that are cut into digits where th
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from pipeline.onnx_to_tf.dtypes import tensorflow_dtype
 from pipeline.onnx_to_tf.node import Node
+from pipeline.onnx_to_tf.ops.small_types import from_small, is_small, to_small
 from pipeline.onnx_to_tf.registry import Family
 
 __all__ = [
@@ -39,9 +39,6 @@ _DEEPEST = (1 << 16) - 1
 
 _LOWEST_HIGHEST = {"int4": (-8.0, 7.0), "uint4": (0.0, 15.0)}
 
-_LARGEST_FLOAT8 = {"float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
-"""The largest finite values: onnx/docs/docsgen/source/technical/float8.md."""
-
 Axis = tuple[int, int]
 """The axis along which parameters vary, and how many entries share one: 0 where each has its own."""
 
@@ -61,7 +58,7 @@ def quantize_linear(node: Node, x: tf.Tensor, scale: tf.Tensor, zero_point: tf.T
         precision = tensorflow_dtype(ir.DataType(stated)) if stated else scale.dtype
         ratio = ratio if precision == tf.float32 else tf.cast(tf.cast(ratio, precision), tf.float32)
     if dtype.name.startswith("float"):
-        return _to_small_float(node, ratio, dtype, is_saturated=bool(node.integer("saturate", 1)))
+        return to_small(tf.cast(ratio, tf.float32), dtype, is_saturated=bool(node.integer("saturate", 1)))
     offset = None if zero_point is None else _along(node, to_float(node, zero_point), x, axis)
     return _saturated(tf.round(ratio) if offset is None else tf.round(ratio) + offset, dtype)
 
@@ -303,32 +300,7 @@ def _along(node: Node, parameter: tf.Tensor, x: tf.Tensor, along: Axis) -> tf.Te
 
 def to_float(node: Node, x: tf.Tensor) -> tf.Tensor:
     """X as float32, of whatever type."""
-    if x.dtype.name in _LOWEST_HIGHEST:
-        # TensorFlow casts 4 bit to whole numbers only.
-        return tf.cast(tf.cast(x, tf.int32), tf.float32)
-    if _has_no_cast(x.dtype):
-        known = node.static(x)
-        if known is None:
-            raise node.unsupported(f"TensorFlow computes nothing of {x.dtype.name} at run time; store it as a constant")
-        return tf.constant(known.astype(np.float32))
-    return tf.cast(x, tf.float32)
-
-
-def _has_no_cast(dtype: tf.DType) -> bool:
-    return str(dtype.name).startswith(("float8_e4m3fnuz", "float8_e5m2fnuz", "float4"))
-
-
-def _to_small_float(node: Node, x: tf.Tensor, dtype: tf.DType, *, is_saturated: bool) -> tf.Tensor:
-    """Float32 to 8 or 4 bit, to nearest, half to even."""
-    if _has_no_cast(dtype):
-        known: Any = node.static(x)
-        if known is None:
-            raise node.unsupported(f"TensorFlow cannot make a {dtype.name} at run time; quantize to float8_e4m3fn")
-        return tf.constant(known.astype(dtype.as_numpy_dtype))
-    if is_saturated:
-        bound = _LARGEST_FLOAT8[dtype.name]
-        x = tf.clip_by_value(x, -bound, bound)
-    return tf.cast(x, dtype)
+    return tf.cast(from_small(node, x) if is_small(x.dtype) else x, tf.float32)
 
 
 def _saturated(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from pipeline.onnx_to_tf.node import Node
+from pipeline.onnx_to_tf.ops.elementary import absolute, is_infinite
 from pipeline.onnx_to_tf.ops.widening import via, wide, widened
 from pipeline.onnx_to_tf.registry import Family
 
@@ -21,14 +22,15 @@ def _reduced(node: Node, reduction: Reduction, x: tf.Tensor, axes: tf.Tensor | N
     keeps = bool(node.integer("keepdims", 1))
     if axes is None and node.has("axes"):
         axes = tf.constant(node.integers("axes"), tf.int64)
+    # Without axes what is done to each element is done still, such as the square: onnx's pull request 7137 states it,
+    # and ONNX Runtime does so. TensorFlow reduces nothing along no axes.
+    is_noop = bool(node.integer("noop_with_empty_axes", 0))
     known = node.static_integers(axes)
     if axes is None or known == [] or axes.shape == (0,):
-        return x if node.integer("noop_with_empty_axes", 0) else reduction(x, None, keeps)
+        return reduction(x, [] if is_noop else None, keeps)
     if known is not None:
         return reduction(x, known, keeps)
-    if axes.shape[0] is None:
-        if node.integer("noop_with_empty_axes", 0):
-            raise node.unsupported("how many axes it has is known at run time only; state them in an initializer")
+    if axes.shape[0] is None and not is_noop:
         axes = tf.cond(tf.equal(tf.size(axes), 0), lambda: tf.range(tf.rank(x), dtype=axes.dtype), lambda: axes)
     return reduction(x, axes, keeps)
 
@@ -68,7 +70,9 @@ def reduce_min(node: Node, x: tf.Tensor, axes: tf.Tensor | None = None) -> tf.Te
 @ops.register("ReduceL1", 1, 11, 13, 18)
 def reduce_l1(node: Node, x: tf.Tensor, axes: tf.Tensor | None = None) -> tf.Tensor:
     """The sum of absolute values."""
-    return _reduced(node, lambda v, along, keeps: widened(lambda w: tf.reduce_sum(tf.abs(w), along, keeps), v), x, axes)
+    return _reduced(
+        node, lambda v, along, keeps: widened(lambda w: tf.reduce_sum(absolute(w), along, keeps), v), x, axes
+    )
 
 
 @ops.register("ReduceSumSquare", 1, 11, 13, 18)
@@ -111,8 +115,7 @@ def reduce_log_sum_exp(node: Node, x: tf.Tensor, axes: tf.Tensor | None = None) 
 
 def _log_sum_exp(x: tf.Tensor, axes: tf.Tensor | None, keeps: bool) -> tf.Tensor:
     most = tf.reduce_max(x, axes, keepdims=True)
-    infinity = tf.constant(float("inf"), x.dtype)
-    most = tf.stop_gradient(tf.where(tf.equal(tf.abs(most), infinity), tf.zeros_like(most), most))
+    most = tf.stop_gradient(tf.where(is_infinite(most), tf.zeros_like(most), most))
     total = tf.math.log(tf.reduce_sum(tf.exp(x - most), axes, keeps))
     # Over one element an axis this is that element, in the shape that is wanted.
     return total + (most if keeps else tf.reduce_sum(most, axes))
@@ -140,6 +143,10 @@ def _position(node: Node, function: Callable[..., tf.Tensor], x: tf.Tensor) -> t
         raise node.unsupported("how many axes its input has is not known; state the shape in the model")
     axis = node.integer("axis", 0) % x.shape.rank
     x = wide(x)
+    if x.dtype == tf.int64:
+        # TFLite has no kernel for these; where the extreme stands it has, among truth values as numbers.
+        extreme = (tf.reduce_max if function is tf.argmax else tf.reduce_min)(x, axis, keepdims=True)
+        x, function = tf.cast(tf.equal(x, extreme), tf.int32), tf.argmax
     if node.integer("select_last_index", 0):
         last = tf.cast(tf.shape(x)[axis], tf.int64) - 1
         position = last - function(tf.reverse(x, [axis]), axis, output_type=tf.int64)

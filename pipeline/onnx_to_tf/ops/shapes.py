@@ -32,7 +32,7 @@ def shape(node: Node, x: tf.Tensor) -> tf.Tensor:
     """The sizes of the axes from ``start`` to ``end``; those that are known are constants."""
     start, end = node.integer("start", 0), node.integer("end") if node.has("end") else None
     if x.shape.rank is None:
-        return tf.shape(x, out_type=tf.int64)[start:end]
+        return tf.cast(tf.shape(x)[start:end], tf.int64)
     return vector(dimensions(x, tf.int64)[start:end], tf.int64)
 
 

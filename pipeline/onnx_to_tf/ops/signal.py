@@ -63,8 +63,11 @@ def stft(
 ) -> tf.Tensor:
     """The transform of each frame of signals [batch, length, 1 or 2]: [batch, frames, bins, 2].
 
-    Where the frames are known it is a convolution whose filters are waves under the window.
+    Where the frames are known it is a convolution whose filters are waves under the window. Signals [batch, length],
+    which torch's exporter writes, are taken for real ones, as ONNX Runtime does.
     """
+    if signal.shape.rank == 2:
+        signal = tf.expand_dims(signal, 2)
     is_onesided = bool(node.integer("onesided", 1))
     real = tf.float64 if signal.dtype == tf.float64 else tf.float32
     x = tf.cast(signal, real)

@@ -66,7 +66,18 @@ def _sliced(
     known = entries(node, x)
     if known is not None and all(isinstance(bound, int | None) for p in parts for bound in (p.start, p.stop, p.step)):
         return vector(known[parts[0]], x.dtype)
+    if any(_is_empty(part) for part in parts):
+        # TFLite's kernel takes an end of 0 for the end of the axis.
+        sizes = [0 if _is_empty(part) else dimension(x[tuple(parts)], at) for at, part in enumerate(parts)]
+        return tf.zeros(sizes if all(isinstance(size, int) for size in sizes) else tf.stack(sizes), x.dtype)
     return x if all(part == slice(None) for part in map(_plain, parts)) else x[tuple(parts)]
+
+
+def _is_empty(part: slice) -> bool:
+    """Whether a slice has no element, whatever the size of its axis."""
+    start, stop, step = 0 if part.start is None else part.start, part.stop, part.step
+    is_known = isinstance(start, int) and isinstance(stop, int) and step is None
+    return is_known and 0 <= stop <= start
 
 
 def _part(x: tf.Tensor, axis: int, start: Entry, end: Entry, step: Entry) -> slice:

@@ -27,21 +27,32 @@ def is_small(dtype: tf.DType) -> bool:
 
 
 def from_small(node: Node, x: tf.Tensor) -> tf.Tensor:
-    """The values, as float32 or, of whole numbers, int32.
-
-    Raises:
-        UnsupportedOpError: TensorFlow reads the type nowhere, and the values are not known at conversion.
-    """
+    """The values, as float32 or, of whole numbers, int32."""
     if x.dtype.name in _INTEGERS:
         return tf.cast(x, tf.int32)
     if x.dtype.name in _CAST:
         return tf.cast(x, tf.float32)
     known = node.static(x)
-    if known is None:
-        raise node.unsupported(
-            f"TensorFlow has no kernel that reads {x.dtype.name}; float8_e4m3fn, float8_e5m2 or a constant would do"
-        )
-    return tf.constant(known.astype(np.float32))
+    if known is not None:
+        return tf.constant(known.astype(np.float32))
+    size = 1 << (4 if x.dtype.name.startswith("float4") else 8)
+    table = np.arange(size, dtype=np.uint8).view(x.dtype.as_numpy_dtype).astype(np.float32)
+    return tf.gather(tf.constant(table), tf.cast(_codes_of(x), tf.int32))
+
+
+def _codes_of(x: tf.Tensor) -> tf.Tensor:
+    """The bytes of a tensor, uint8, of a type that no kernel reads, but the one that serializes variants.
+
+    A serialized variant ends in the content of its last tensor, as it lies in memory: a byte for each value, also of
+    4 bits (tensorflow/core/framework: VariantTensorDataProto, TensorProto, whose fields are written in order).
+    """
+    variant = tf.raw_ops.CompositeTensorVariantFromComponents(components=[x], metadata=b"")
+    serialized = tf.io.serialize_tensor(variant)
+    size = tf.size(x)
+    content = tf.strings.substr(serialized, tf.strings.length(serialized) - size, size)
+    codes = tf.reshape(tf.io.decode_raw(content, tf.uint8), tf.shape(x))
+    codes.set_shape(x.shape)
+    return codes
 
 
 def to_small(x: tf.Tensor, dtype: tf.DType, *, is_saturated: bool) -> tf.Tensor:
@@ -66,9 +77,10 @@ def to_small(x: tf.Tensor, dtype: tf.DType, *, is_saturated: bool) -> tf.Tensor:
 def _values(name: str) -> NDArray[Any]:
     """Every finite value from 0 up, by its code."""
     dtype = tf.as_dtype(name).as_numpy_dtype
-    values = np.arange(_SIGN_OF_4_BITS if name.startswith("float4") else _SIGN, dtype=np.uint8).view(dtype)
-    values = values.astype(np.float32)
-    return values[np.isfinite(values)]
+    codes = np.arange(_SIGN_OF_4_BITS if name.startswith("float4") else _SIGN, dtype=np.uint8)
+    values = codes.view(dtype).astype(np.float32)
+    finite: NDArray[Any] = values[np.isfinite(values)]
+    return finite
 
 
 def _codes(x: tf.Tensor, dtype: tf.DType, is_saturated: bool) -> tf.Tensor:

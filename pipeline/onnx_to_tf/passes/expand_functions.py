@@ -1,6 +1,7 @@
 """Replaces an operator that nobody converts, and that ONNX defines by others, by those."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -60,17 +61,23 @@ class ExpandFunctions(GraphPass):
         version = op_version(domain, node.op_type, opset, served)
         if version in served:
             return None
-        schema = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset, domain=domain)
+        # onnx's stubs state neither of the functions of a schema.
+        schema: Any = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset, domain=domain)
         _state_defaults(node, schema)
-        newest = lambda versions: max((v for v in versions if v <= opset), default=None)  # noqa: E731
-        if (found := newest(schema.function_opset_versions)) is not None:
-            return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(found))
-        if (found := newest(schema.context_dependent_function_opset_versions)) is not None and _are_typed(node):
-            body = schema.get_context_dependent_function_with_opset_version(
-                found, ir.to_proto(node).SerializeToString(), [_type(value) for value in node.inputs]
-            )
-            return onnx.FunctionProto.FromString(body)
+        body = onnx.FunctionProto()
+        if (found := _newest(schema.function_opset_versions, opset)) is not None:
+            body.ParseFromString(schema.get_function_with_opset_version(found))
+            return body
+        found = _newest(schema.context_dependent_function_opset_versions, opset)
+        if found is not None and _are_typed(node):
+            stated, types = ir.to_proto(node).SerializeToString(), [_type(value) for value in node.inputs]
+            body.ParseFromString(schema.get_context_dependent_function_with_opset_version(found, stated, types))
+            return body
         return None
+
+
+def _newest(versions: Iterable[int], opset: int) -> int | None:
+    return max((version for version in versions if version <= opset), default=None)
 
 
 def _fit_outputs(body: onnx.FunctionProto, count: int) -> None:
@@ -90,12 +97,13 @@ def _are_typed(node: ir.Node) -> bool:
 
 
 def _type(value: ir.Value | None) -> bytes:
-    if value is None or value.type is None:
-        return onnx.TypeProto().SerializeToString()
-    proto = ir.serde.serialize_type(value.type)
-    if value.shape is not None:
-        ir.serde.serialize_shape_into(proto, value.shape)
-    return proto.SerializeToString()
+    proto = onnx.TypeProto()
+    if value is not None and value.type is not None:
+        proto = ir.serde.serialize_type(value.type)
+        if value.shape is not None:
+            ir.serde.serialize_shape_into(proto, value.shape)
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def _state_defaults(node: ir.Node, schema: onnx.defs.OpSchema) -> None:

@@ -1,5 +1,6 @@
 """What the tests of the converter share."""
 
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,25 @@ from onnx.reference import ReferenceEvaluator
 Arrays = Mapping[str, NDArray[Any]]
 
 
+@pytest.fixture(scope="session")
+def frozen_imports() -> None:
+    """TensorFlow Lite's converter collects garbage each time: here without going through all that was imported."""
+    import tensorflow as tf
+
+    # TensorFlow imports them when they are first asked for.
+    assert tf.lite.TFLiteConverter
+    assert tf.saved_model.load
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def check(tmp_path: Path) -> Callable[..., dict[str, NDArray[Any]]]:
+def check(tmp_path: Path, frozen_imports: None) -> Callable[..., dict[str, NDArray[Any]]]:
     """Converts a model, loads the SavedModel again, and holds its answers against ONNX Runtime's.
 
     ``check(model, *calls, reference=False, tflite=False, rtol=1e-5, atol=1e-6)``: the model is a `ModelProto` or the
-    text of one for `onnx.parser`; each call is a dict of inputs by name. ``reference``: hold it against onnx's reference
-    evaluator instead (for what ONNX Runtime lacks).
+    text of one for `onnx.parser`; each call is a dict of inputs by name. ``reference``: hold it against onnx's
+    reference evaluator instead (for what ONNX Runtime lacks).
     ``tflite``: also convert to TFLite with built-in operators alone and run that. Returns the outputs of the last call.
     """
 

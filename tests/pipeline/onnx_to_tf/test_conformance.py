@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.onnx_conformance.cases import cases
-from benchmarks.onnx_conformance.exceptions import EXCEPTIONS
+from benchmarks.onnx_conformance.exceptions import AS_DEFINED, EXCEPTIONS
 from benchmarks.onnx_conformance.running import run_cases
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ NAMES = [case.name for case in cases() if not case.is_expanded]
 def outcomes(request):
     """Outcomes of the tests that were selected, by name."""
     names = [item.callspec.params["name"] for item in request.session.items if "outcomes" in item.fixturenames]
-    return {outcome.name: outcome for outcome in run_cases(names, converter="showdown")}
+    return {outcome.name: outcome for outcome in run_cases(names, converter="showdown", as_defined=AS_DEFINED)}
 
 
 @pytest.mark.timeout(1800)

@@ -328,3 +328,43 @@ def test_a_module_can_be_had_without_a_file(tool, tf):
     module = tool.to_module(parsed(ADD))
     outputs = module.serve(tf.ones([2, 3]), tf.ones([3]))
     assert outputs["y"].numpy().tolist() == [[4, 4, 4]] * 2
+
+
+# --- operators by onnx's own definition
+
+ATTENTION = """<ir_version: 11, opset_import: ["" : 23]>
+net (float[n, 4, 24] q, float[n, 4, 24] k, float[n, 4, 24] v) => (float[n, 4, 24] y)
+{ y = Attention <q_num_heads = 3, kv_num_heads = 3> (q, k, v) }"""
+
+
+def test_an_operator_is_converted_as_onnx_defines_it_and_held_against_that(tmp_path, tool):
+    ours = tool.convert(parsed(ATTENTION), tmp_path / "ours")
+    assert (ours.verification.reference, ours.verification.reason) == ("onnxruntime", "")
+    # The definition drops a batch of 1.
+    options = tool.Options(as_defined=["Attention"], axis_sizes={"n": (2, 7)})
+    defined = tool.convert(parsed(ATTENTION), tmp_path / "defined", options)
+    assert defined.verification.reference == "onnx's reference evaluator"
+    assert defined.verification.reason == f"Attention as onnx {onnx.__version__} defines it"
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal((2, 4, 24), np.float32) for _ in "qkv"]
+    first, second = (
+        tool.to_module(parsed(ATTENTION), operators=operators).serve(*inputs)["y"].numpy()
+        for operators in (tool.Options().registry(), options.registry())
+    )
+    # onnx 1.18 splits the heads of three axes otherwise: benchmarks/onnx_conformance/exceptions.py.
+    assert np.abs(first - second).max() > 0.1
+    assert tool.first_difference(parsed(ATTENTION), options) is None
+
+
+def test_a_model_without_such_an_operator_is_held_against_onnx_runtime(tmp_path, tool):
+    done = tool.convert(parsed(ADD), tmp_path / "net", tool.Options(as_defined=["Attention"]))
+    assert done.verification.reference == "onnxruntime"
+
+
+@pytest.mark.parametrize(
+    ("op_type", "message"), [("Atention", "did you mean 'Attention'"), ("Conv", "onnx defines no")]
+)
+def test_an_operator_that_onnx_does_not_define_is_refused(tmp_path, tool, op_type, message):
+    with pytest.raises(UsageError, match=message):
+        tool.convert(parsed(ADD), tmp_path / "net", tool.Options(as_defined=[op_type]))
+    assert listed(tmp_path) == set()

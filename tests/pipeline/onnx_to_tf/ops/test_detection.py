@@ -47,6 +47,10 @@ def test_all_boxes_of_dynamic_axes(check: Check) -> None:
     )
 
 
+def _limits(most: int, iou: float, least: float) -> dict[str, Any]:
+    return {"most": np.array([most]), "iou": np.array([iou], np.float32), "least": np.array([least], np.float32)}
+
+
 def test_limits_when_it_runs(check: Check) -> None:
     check(
         """<ir_version: 8, opset_import: ["": 11]>
@@ -54,9 +58,9 @@ def test_limits_when_it_runs(check: Check) -> None:
         => (int64[m, 3] y) {
             y = NonMaxSuppression(boxes, scores, most, iou, least)
         }""",
-        _inputs(1, 6, 30) | {"most": np.array([4]), "iou": np.float32([0.3]), "least": np.float32([0.2])},
-        _inputs(1, 6, 30) | {"most": np.array([0]), "iou": np.float32([0.3]), "least": np.float32([0.2])},
-        _inputs(1, 6, 30) | {"most": np.array([9]), "iou": np.float32([0.3]), "least": np.float32([2.0])},
+        _inputs(1, 6, 30) | _limits(4, 0.3, 0.2),
+        _inputs(1, 6, 30) | _limits(0, 0.3, 0.2),
+        _inputs(1, 6, 30) | _limits(9, 0.3, 2.0),
         tflite=True,
     )
 

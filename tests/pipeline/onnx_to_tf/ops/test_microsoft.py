@@ -25,7 +25,7 @@ def floats(*shape: int) -> Array:
     return _random.normal(size=shape).astype(np.float32)
 
 
-def codes(dtype: type, *shape: int) -> Array:
+def codes(dtype: Any, *shape: int) -> Array:
     info = np.iinfo(dtype)
     return _random.integers(info.min, info.max, shape, dtype, endpoint=True)
 
@@ -324,7 +324,7 @@ def test_rotary_embedding(check: Check, form: str, interleaved: int, is_dynamic:
     x = floats(2, 3, 5, 8) if form == "heads" else floats(2, 5, 24)
     positions = np.array([2], np.int64) if form == "offset" else _random.integers(0, 9, (2, 5))
     width = 2 if form == "partial" else 4
-    attributes = {"num_heads": 3, "rotary_embedding_dim": 4} if form == "partial" else {}
+    attributes: dict[str, Any] = {"num_heads": 3, "rotary_embedding_dim": 4} if form == "partial" else {}
     inputs = [("x", x), ("p", positions), ("C", floats(10, width)), ("S", floats(10, width))]
     proto, given = model("RotaryEmbedding", inputs, interleaved=interleaved, is_dynamic=is_dynamic, **attributes)
     proto.graph.input[0].type.tensor_type.shape.dim[-1].dim_value = x.shape[-1]
@@ -349,7 +349,7 @@ U8, I8 = TensorProto.UINT8, TensorProto.INT8
 )
 @pytest.mark.parametrize("is_dynamic", [False, True])
 def test_quantized_elementwise(
-    check: Check, op_type: str, count: int, attributes: dict[str, Any], dtype: type, is_dynamic: bool
+    check: Check, op_type: str, count: int, attributes: dict[str, Any], dtype: Any, is_dynamic: bool
 ) -> None:
     zero = np.array(3, dtype)
     inputs: list[tuple[str, Array | None]] = []
@@ -530,11 +530,11 @@ def test_gather_block_quantized(check: Check, bits: int, has_zeros: bool) -> Non
 
 @pytest.mark.parametrize("is_last", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8])
-def test_quantized_average_pool(check: Check, dtype: type, is_last: bool) -> None:
+def test_quantized_average_pool(check: Check, dtype: Any, is_last: bool) -> None:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     zero = np.array(3, dtype)
     inputs = [("x", codes(dtype, 2, 6, 7, 8)), ("S", f32(0.05)), ("Z", zero), ("Y_scale", f32(0.043)), ("Y_zero", zero)]
-    attributes = {"kernel_shape": [2, 3], "pads": [0, 1, 1, 0], "channels_last": int(is_last)}
+    attributes: dict[str, Any] = {"kernel_shape": [2, 3], "pads": [0, 1, 1, 0], "channels_last": int(is_last)}
     # The mean of what was dequantized: where it lies halfway between two numbers, the order of the sum decides.
     check(*model("QLinearAveragePool", inputs, dtype=kind, **attributes), rtol=0, atol=1)
 
@@ -542,7 +542,7 @@ def test_quantized_average_pool(check: Check, dtype: type, is_last: bool) -> Non
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8])
 def test_max_pool_channels_last(check: Check, dtype: type) -> None:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    attributes = {"kernel_shape": [2, 3], "pads": [0, 1, 1, 0], "strides": [2, 1]}
+    attributes: dict[str, Any] = {"kernel_shape": [2, 3], "pads": [0, 1, 1, 0], "strides": [2, 1]}
     check(*model("NhwcMaxPool", [("x", codes(dtype, 2, 6, 7, 8))], dtype=kind, **attributes), rtol=0, atol=0)
 
 
@@ -550,7 +550,7 @@ def test_max_pool_channels_last(check: Check, dtype: type) -> None:
 def test_fused_conv(check: Check, activation: str) -> None:
     inputs = [("x", floats(2, 3, 8, 9)), ("W", floats(4, 3, 3, 3)), ("B", floats(4)), ("z", floats(2, 4, 8, 9))]
     parameters = {"LeakyRelu": [0.3], "Clip": [0.0, 1.5], "HardSigmoid": [0.1, 0.6]}.get(activation)
-    attributes = {"activation_params": parameters} if parameters else {}
+    attributes: dict[str, Any] = {"activation_params": parameters} if parameters else {}
     proto, given = model("FusedConv", inputs, pads=[1, 1, 1, 1], activation=activation, **attributes)
     check(proto, given, rtol=1e-4, atol=1e-5, tflite=True)
 
@@ -593,20 +593,20 @@ def test_qlinear_conv_channels_last(check: Check, dtype: type) -> None:
     check(proto, given, rtol=0, atol=0)
 
 
-def softmax(x: Array) -> Array:
+def softmax(x: Array) -> Any:
     powers = np.exp(x - x.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
 
 
-def gelu(x: Array) -> Array:
+def gelu(x: Array) -> Any:
     return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
 
 
-def fast_gelu(x: Array) -> Array:
+def fast_gelu(x: Array) -> Any:
     return 0.5 * x * (1 + np.tanh(0.797885 * x + 0.035677 * x**3))
 
 
-def group_norm(x: Array, gamma: Array, beta: Array) -> Array:
+def group_norm(x: Array, gamma: Array, beta: Array) -> Any:
     """Of channels last, in 2 groups, with a SiLU behind it."""
     split = x.reshape(x.shape[0], -1, 2, x.shape[-1] // 2).astype(np.float64)
     normal = (split - split.mean((1, 3), keepdims=True)) / np.sqrt(split.var((1, 3), keepdims=True) + 1e-5)
@@ -680,7 +680,7 @@ def test_without_kernel_for_processors(
 @pytest.mark.parametrize(
     ("attributes", "expected"), [({}, [True, False, False]), ({"isnan_only": 1}, [True, True, False])]
 )
-def test_is_all_finite(attributes: dict[str, int], expected: list[bool]) -> None:
+def test_is_all_finite(attributes: dict[str, Any], expected: list[bool]) -> None:
     import tensorflow as tf
 
     from pipeline.onnx_to_tf.convert import to_module

@@ -34,7 +34,7 @@ def kind_of(array: NDArray[Any]) -> int:
 
 def model(op_type: str, given: int, *inputs: NDArray[Any], version: int = 1, **attributes: Any) -> onnx.ModelProto:
     names = [f"X{position}" for position in range(len(inputs))]
-    shapes = [[f"axis_{name}", *array.shape[1:]] for name, array in zip(names, inputs, strict=True)]
+    shapes: list[list[Any]] = [[f"axis_{name}", *array.shape[1:]] for name, array in zip(names, inputs, strict=True)]
     node = helper.make_node(op_type, names, ["Y"], domain="ai.onnx.ml", **attributes)
     graph = helper.make_graph(
         [node],
@@ -130,7 +130,7 @@ def test_one_hot_encoder_of_texts(check: Check) -> None:
 
 
 def test_category_mapper(check: Check) -> None:
-    table = {"cats_strings": ["bée", "cat", ""], "cats_int64s": [5, 1, 0]}
+    table: dict[str, Any] = {"cats_strings": ["bée", "cat", ""], "cats_int64s": [5, 1, 0]}
     check(model("CategoryMapper", TensorProto.INT64, TEXTS, **table, default_int64=-9), fed(TEXTS), tflite=True)
     x = np.array([1, 5, 7, 0])
     check(model("CategoryMapper", TensorProto.STRING, x, **table, default_string="?"), fed(x), tflite=True)
@@ -138,7 +138,7 @@ def test_category_mapper(check: Check) -> None:
 
 def test_label_encoder_1(check: Check) -> None:
     table = ["cat", "bée", ""]
-    attributes = {"classes_strings": table, "default_int64": -9, "default_string": "?"}
+    attributes: dict[str, Any] = {"classes_strings": table, "default_int64": -9, "default_string": "?"}
     check(model("LabelEncoder", TensorProto.INT64, TEXTS, **attributes), fed(TEXTS), tflite=True)
     x = np.array([1, 5, 2, 0, -1])
     check(model("LabelEncoder", TensorProto.STRING, x, **attributes), fed(x), tflite=True)

@@ -161,12 +161,12 @@ def test_several_classes(check: Check, transform: str, labels: dict[str, Any], b
     """A class without any weight in a row is no candidate: all others may be negative."""
     rng = np.random.default_rng(6)
     grown = Grown(rng, MODES, trees=3, depth=4)
+    stated: dict[str, Any] = labels | ({"base_values": base} if base else {})
     attributes = grown.attributes(
         "class",
         lambda tree: [0, 1, 2] if spread == "all" else sorted(rng.choice(3, rng.integers(1, 3), False).tolist()),
         post_transform=transform,
-        **labels,
-        **({"base_values": base} if base else {}),
+        **stated,
     )
     check(model("TreeEnsembleClassifier", attributes), {"X": rows(rng)}, tflite=True)
 

@@ -175,7 +175,7 @@ def test_lp_normalization(check: Check, p: int, axis: int) -> None:
 @pytest.mark.parametrize("opset", [9, 13])
 def test_mean_variance_normalization(check: Check, axes: list[int] | None, opset: int) -> None:
     """By default over batch and space."""
-    attributes = {} if axes is None else {"axes": axes}
+    attributes: dict[str, Any] = {} if axes is None else {"axes": axes}
     model = _model("MeanVarianceNormalization", (None, 3, None, None), opset=opset, **attributes)
     check(model, {"x": _random(2, 3, 4, 5)}, rtol=1e-3, atol=1e-4)
 
@@ -185,7 +185,7 @@ def test_mean_variance_normalization(check: Check, axes: list[int] | None, opset
 @pytest.mark.parametrize("axis", [None, 0, 1, 2, 3])
 def test_softmax(check: Check, op_type: str, opset: int, axis: int | None) -> None:
     """Over one axis, before opset 13 over all from one on; with unknown axes, and in TFLite."""
-    attributes = {} if axis is None else {"axis": axis}
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     x = _random(2, 3, 4, 5) * 4
     check(_model(op_type, (None, None, None, None), opset=opset, **attributes), {"x": x}, {"x": x[:1, :, 1:]})
     check(_model(op_type, x.shape, opset=opset, **attributes), {"x": x}, tflite=True)
@@ -204,7 +204,7 @@ def test_softmax_of_other_types(check: Check, dtype: Any) -> None:
 @pytest.mark.parametrize("op_type", ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"])
 def test_losses(check: Check, op_type: str, reduction: str, is_weighted: bool, ignored: int | None) -> None:
     """With unknown batch and space; some of the classes are ignored, such as one that is none."""
-    attributes = {"reduction": reduction} | ({} if ignored is None else {"ignore_index": ignored})
+    attributes: dict[str, Any] = {"reduction": reduction} | ({} if ignored is None else {"ignore_index": ignored})
     inputs = ["x", "t", "w"] if is_weighted else ["x", "t"]
     graph = helper.make_graph(
         [helper.make_node(op_type, inputs, ["y"], **attributes)],

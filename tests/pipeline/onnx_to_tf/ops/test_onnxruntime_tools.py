@@ -24,7 +24,7 @@ Array = NDArray[Any]
 _random = np.random.default_rng(0)
 
 
-def floats(*shape: int) -> Array:
+def floats(*shape: int) -> Any:
     return (_random.normal(size=shape) / np.sqrt(shape[-1])).astype(np.float32)
 
 
@@ -142,7 +142,7 @@ MODELS: dict[str, Callable[[], tuple[onnx.ModelProto, Array]]] = {
 }
 
 
-class Calibration(CalibrationDataReader):  # type: ignore[misc]
+class Calibration(CalibrationDataReader):
     def __init__(self, x: Array) -> None:
         self.batches: Iterator[dict[str, Array]] = iter([{"x": x}, {"x": x * np.float32(0.7)}])
 

@@ -121,7 +121,7 @@ def test_indices(check: Check, form: str, order: int, is_dynamic: bool) -> None:
 def test_types(check: Check, dtype: str, is_dilated: bool) -> None:
     """Whole numbers, whose padding is less than any of them."""
     x = (_random(1, 2, 8, 8) - 20).astype(np.int8).astype(dtype)
-    attributes = {"dilations": [2, 2]} if is_dilated else {}
+    attributes: dict[str, Any] = {"dilations": [2, 2]} if is_dilated else {}
     code = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     model = _model("MaxPool", x.shape, dtype=code, kernel_shape=[3, 3], pads=[1, 1, 1, 1], **attributes)
     check(model, {"x": x})

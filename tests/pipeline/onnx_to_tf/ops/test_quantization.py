@@ -23,7 +23,7 @@ def floats(*shape: int) -> Array:
     return _random.normal(size=shape).astype(np.float32)
 
 
-def codes(dtype: type, *shape: int) -> Array:
+def codes(dtype: Any, *shape: int) -> Array:
     info = np.iinfo(dtype)
     return _random.integers(info.min, info.max, shape, dtype, endpoint=True)
 
@@ -90,7 +90,7 @@ def test_quantize_halves(check: Check, dtype: type, version: int, held: bool, is
 @pytest.mark.parametrize("version", [19, 21, 23])
 def test_quantize_half_precision(check: Check, version: int) -> None:
     """Since version 23 the quotient is one of float16."""
-    inputs = {
+    inputs: dict[str, Array | None] = {
         "x": (floats(20000) * 3).astype(np.float16),
         "S": np.array(0.0371, np.float16),
         "Z": np.array(3, np.uint8),

@@ -165,7 +165,8 @@ def test_lstm_peepholes_and_clip(check: Any, is_coupled: int) -> None:
 )
 def test_activations(check: Any, names: list[str], alphas: list[float], betas: list[float]) -> None:
     """Each one of ONNX's."""
-    parameters = {**({"activation_alpha": alphas} if alphas else {}), **({"activation_beta": betas} if betas else {})}
+    given = {"activation_alpha": alphas, "activation_beta": betas}
+    parameters: dict[str, Any] = {name: values for name, values in given.items() if values}
     proto = model("RNN", activations=names, **parameters)
     check(proto, feed(proto))
 
