@@ -70,7 +70,11 @@ def check(path: Path, calls: list[Tensors]) -> Checked:
     taken = {value.name for value in session.get_inputs()}
     calls = [{name: array for name, array in call.items() if name in taken} for call in calls]
     runs: dict[str, Run] = {"onnxruntime": lambda call: dict(zip(names, session.run(None, dict(call)), strict=True))}
-    expected = [runs["onnxruntime"](call) for call in calls]
+    # Its optimizer rewrites a quantized softmax coarsely: what counts is the graph as it was written.
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    plain = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    expected = [dict(zip(names, plain.run(None, dict(call)), strict=True)) for call in calls]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         try:

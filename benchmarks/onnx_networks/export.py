@@ -26,6 +26,7 @@ def export(network: Network, exporter: str, folder: Path) -> None:
         exporter: ``dynamo`` or ``torchscript``.
         folder: to write into.
     """
+    torch.backends.mha.set_fastpath_enabled(network.has_fast_path)
     net = network.build()
     calls = [network.example(sizes) for sizes in network.sizes]
     settled(net, calls[0])
@@ -54,5 +55,4 @@ def export(network: Network, exporter: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
-    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator is one that torchscript's exporter lacks
     export(NETWORKS[sys.argv[1]], sys.argv[2], Path(sys.argv[3]))

@@ -23,6 +23,8 @@ class Network:
         sizes: of the dynamic axes; the model is exported with the first, and checked with each.
         exporters: of ``dynamo`` and ``torchscript``, those that export it.
         rtol: what a value may be off, in parts of the largest value of its output.
+        has_fast_path: whether torch's fused attention may be traced: it leaves shapes dynamic that the other fixes, but
+            torchscript's exporter does not have it in every form.
         why_not: for an exporter that is left out, its own reason.
     """
 
@@ -34,6 +36,7 @@ class Network:
     sizes: tuple[Sizes, ...]
     exporters: tuple[str, ...] = ("dynamo", "torchscript")
     rtol: float = 1e-4
+    has_fast_path: bool = True
     why_not: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -94,6 +94,7 @@ def _classifier(name: str, *, side: int = 64, is_fixed: bool = False, **options:
             if is_fixed
             else {"batch": 3, "height": side + 32, "width": side + 64},
         ),
+        has_fast_path=False,
     )
 
 

@@ -140,6 +140,7 @@ def off_by():
     from pipeline.onnx_to_tf.ops import registry
 
     right = registry().find("", "QuantizeLinear", 13)
+    assert right is not None
 
     def made(steps: int, part: float = 0.0):
         family = Family("off")
