@@ -74,7 +74,7 @@ def check(path: Path, calls: list[Tensors]) -> Checked:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     plain = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    expected = [dict(zip(names, plain.run(None, dict(call)), strict=True)) for call in calls]
+    expected: list[Tensors] = [dict(zip(names, plain.run(None, dict(call)), strict=True)) for call in calls]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         try:
