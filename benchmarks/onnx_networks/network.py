@@ -58,11 +58,14 @@ def seeded(build: Callable[[], torch.nn.Module]) -> Callable[[], torch.nn.Module
 
 
 def settled(net: torch.nn.Module, example: Mapping[str, torch.Tensor]) -> None:
-    """Gives batch normalization the statistics of an example: with those it begins with, deep networks go silent."""
+    """Gives batch normalization the statistics of an example: with those it begins with, deep networks go silent.
+
+    A channel that hardly varies keeps the layer's mean variance: divided by its own, rounding would become the signal.
+    """
 
     def settle(norm: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
         mean, variance = inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3), correction=0)
-        norm.running_mean, norm.running_var = mean, torch.where(variance > 0, variance, 1.0)
+        norm.running_mean, norm.running_var = mean, variance.clamp(min=variance.mean().item())
 
     norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
