@@ -54,7 +54,7 @@ _TORCH = {
     "lstm_tagger": _BOTH,
     "gru_seq2seq": ("torchscript",),
     "gru_rescorer": ("dynamo",),
-    "transformer_encoder": _BOTH,
+    "transformer_encoder": ("dynamo",),
     "causal_decoder": _BOTH,
     "audio_stft": _BOTH,
 }

@@ -41,17 +41,18 @@ class Network:
 
 
 def seeded(build: Callable[[], torch.nn.Module]) -> Callable[[], torch.nn.Module]:
-    """The same random weights each time, in evaluation mode; frozen, because a scan of torch.export wants them so.
+    """The same random weights each time, in evaluation mode.
 
     Weights that the network begins with at 0, such as those of a head, are random too: or it would answer 0 to all.
     """
 
     def built() -> torch.nn.Module:
         torch.manual_seed(0)
-        net = build().eval().requires_grad_(False)
-        for weights in net.parameters():
-            if not weights.any():
-                weights.normal_(std=0.05)
+        net = build().eval()
+        with torch.no_grad():
+            for weights in net.parameters():
+                if not weights.any():
+                    weights.normal_(std=0.05)
         return net
 
     return built
@@ -68,8 +69,11 @@ def settled(net: torch.nn.Module, example: Mapping[str, torch.Tensor]) -> None:
         norm.running_mean, norm.running_var = mean, variance.clamp(min=variance.mean().item())
 
     norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    if not norms:
+        return
     hooks = [norm.register_forward_pre_hook(settle) for norm in norms]
-    net(*example.values())
+    with torch.no_grad():
+        net(*example.values())
     for hook in hooks:
         hook.remove()
 
