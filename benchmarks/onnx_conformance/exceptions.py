@@ -14,7 +14,6 @@ _INTERFACE = "a sequence or an optional is an input or an output, which a SavedM
 _IMAGES = "TensorFlow decodes JPEG, PNG, BMP and PPM; the format shows in the bytes only when the model runs"
 _MASK = "the mask is drawn by NumPy's generator; ours is drawn by TensorFlow's"
 _RANDOM = "random numbers: of the right distribution, but not NumPy's"
-_UNREADABLE = "TensorFlow stores values of float8 ...fnuz and of float4, and has no kernel that reads them"
 _CUT = "the expected values are cut off instead of rounded to the nearest; ONNX Runtime rounds, and so do newer tests"
 _WRAPPED = "the expected values wrap around where the specification has them saturate; ONNX Runtime saturates"
 _UNPOOLED = (
@@ -56,17 +55,6 @@ EXCEPTIONS: dict[str, str] = {
     "test_bernoulli": _RANDOM,
     "test_bernoulli_double": _RANDOM,
     "test_bernoulli_seed": _RANDOM,
-    "test_cast_FLOAT4E2M1_to_FLOAT": _UNREADABLE,
-    "test_cast_FLOAT4E2M1_to_FLOAT16": _UNREADABLE,
-    "test_cast_FLOAT8E4M3FNUZ_to_FLOAT": _UNREADABLE,
-    "test_cast_FLOAT8E4M3FNUZ_to_FLOAT16": _UNREADABLE,
-    "test_cast_FLOAT8E5M2FNUZ_to_FLOAT": _UNREADABLE,
-    "test_cast_FLOAT8E5M2FNUZ_to_FLOAT16": _UNREADABLE,
-    "test_castlike_FLOAT8E4M3FNUZ_to_FLOAT": _UNREADABLE,
-    "test_castlike_FLOAT8E4M3FN_to_FLOAT": _UNREADABLE,
-    "test_castlike_FLOAT8E5M2FNUZ_to_FLOAT": _UNREADABLE,
-    "test_castlike_FLOAT8E5M2_to_FLOAT": _UNREADABLE,
-    "test_dequantizelinear_float4e2m1": _UNREADABLE,
     "test_cast_FLOAT_to_BFLOAT16": _CUT,
     "test_castlike_FLOAT_to_BFLOAT16": _CUT,
     "test_qlinearmatmul_2D_int8_float16": _WRAPPED,
