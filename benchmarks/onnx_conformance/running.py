@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import IO
@@ -83,14 +84,12 @@ def _run_shard(waiting: "queue.SimpleQueue[str]", command: list[str], note: Call
             worker = worker or _start(command)
             outcome = _ask(worker, name)
             if outcome.status in ("crashed", "hung"):
-                worker.kill()
-                worker.wait()
+                _end(worker)
                 worker = None
             note(outcome)
     finally:
         if worker is not None:
-            worker.kill()
-            worker.wait()
+            _end(worker)
 
 
 def _start(command: list[str]) -> "subprocess.Popen[str]":
@@ -102,6 +101,12 @@ def _start(command: list[str]) -> "subprocess.Popen[str]":
         text=True,
         bufsize=1,
     )
+
+
+def _end(worker: "subprocess.Popen[str]") -> None:
+    worker.kill()
+    with suppress(BrokenPipeError):  # what it was asked may still be on its way
+        worker.communicate()
 
 
 def _ask(worker: "subprocess.Popen[str]", name: str) -> Outcome:
