@@ -9,7 +9,6 @@ import tensorflow as tf
 from pipeline.onnx_to_tf.node import Node
 from pipeline.onnx_to_tf.ops.broadcasting import aligned
 from pipeline.onnx_to_tf.ops.elementary import absolute, floor_quotient, whole_power
-from pipeline.onnx_to_tf.ops.sizes import is_size
 from pipeline.onnx_to_tf.ops.widening import via, wide, widened
 from pipeline.onnx_to_tf.registry import Family
 
@@ -48,9 +47,6 @@ def div(node: Node, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
         return widened(_quotient, a, b) if node.static(a) is not None else widened(tf.divide, a, b)
     if a.dtype.is_unsigned:
         return widened(tf.math.floordiv, a, b)
-    if a.dtype == tf.int64 and all(value is not None and is_size(value) for value in node.node.inputs):
-        # TFLite divides no int64, and its sizes are int32.
-        return via(tf.int32, _truncated_quotient, a, b)
     return widened(_truncated_quotient, a, b)
 
 

@@ -37,6 +37,13 @@ def test_random_whole_numbers_of_any_size_divide_exactly(check):
     check(binary("Div", "int64"), {"a": a, "b": b}, tflite=True)
 
 
+def test_products_of_sizes_that_int32_has_not_divide_exactly(check):
+    model = """<ir_version: 8, opset_import: ["": 17]> graph (float[N, M] x) => (int64[1] y)
+        <int64[1] k = {100000}, int64[1] d = {7}>
+        { size = Size(x) once = Mul(size, k) twice = Mul(once, k) y = Div(twice, d) }"""
+    check(model, {"x": np.zeros((3, 4), np.float32)}, tflite=True)
+
+
 def test_fmod_keeps_the_sign_of_zero(check):
     a, b = np.array([[-0.0, 0.0, -4, 5.5, -5.5]], np.float32), np.array([[2, 2, 2, np.inf, 2]], np.float32)
     given = check(binary("Mod<fmod = 1>", "float"), {"a": a, "b": b}, tflite=True)
